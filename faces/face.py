@@ -1,0 +1,97 @@
+"""A face as plain numbers, and the faces of a batch of frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+Point = tuple[float, float]
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One face in the pixel coordinates of its frame.
+
+    Attributes:
+        box: left, top, right, bottom in pixels. May reach beyond the frame.
+        score: confidence of the detector, 0..1.
+        label: class name given by the detector.
+        landmarks: five points or ``None``: the eye, then the other eye, the nose tip and the two mouth corners, in
+            the order in which an upright face shows them from left to right.
+        roll: rotation of the face in the image plane in degrees, clockwise as seen; 0 is upright. ``None`` where
+            nothing tells.
+        outline: polygon around the face from a segmentation network, or ``None``.
+        index: place in reading order within the frame.
+        track: identity across the frames of a video, or ``None``.
+    """
+
+    box: Box
+    score: float = 1.0
+    label: str = "face"
+    landmarks: tuple[Point, Point, Point, Point, Point] | None = None
+    roll: float | None = None
+    outline: tuple[Point, ...] | None = None
+    index: int = 0
+    track: int | None = None
+
+    @property
+    def width(self) -> float:
+        return self.box[2] - self.box[0]
+
+    @property
+    def height(self) -> float:
+        return self.box[3] - self.box[1]
+
+    @property
+    def size(self) -> float:
+        """The longer side of the box in pixels: what "a face of 32 px" means in settings and reports."""
+        return max(self.width, self.height)
+
+    @property
+    def centre(self) -> Point:
+        return (self.box[0] + self.box[2]) / 2, (self.box[1] + self.box[3]) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """What travels on a FACES socket: the faces of each frame of a batch, in reading order, and the frame size."""
+
+    width: int
+    height: int
+    frames: tuple[tuple[Face, ...], ...]
+
+    @property
+    def count(self) -> int:
+        return sum(len(faces) for faces in self.frames)
+
+    def with_frames(self, frames: Iterable[Iterable[Face]]) -> Faces:
+        """The same frame size with other faces."""
+        return Faces(self.width, self.height, tuple(tuple(faces) for faces in frames))
+
+
+def roll_of(landmarks: Sequence[Point]) -> float:
+    """Roll in degrees, clockwise as seen, of a face from its five landmarks.
+
+    The line between the eyes and the line between the mouth corners are added as vectors, so that one bad point
+    turns the result less than it turns the line of the eyes alone.
+    """
+    (ax, ay), (bx, by), _, (cx, cy), (dx, dy) = landmarks
+    return math.degrees(math.atan2((by - ay) + (dy - cy), (bx - ax) + (dx - cx)))
+
+
+def in_reading_order(faces: Iterable[Face]) -> tuple[Face, ...]:
+    """Sorts faces as one reads a page, rows from top to bottom and left to right, and numbers them.
+
+    A row begins with the topmost face left (by the centre of its box) and takes every face whose centre lies above
+    the bottom of that first face. Ties are broken by position, so the order does not depend on the detector's.
+    """
+    waiting = sorted(faces, key=lambda face: (face.centre[1], face.centre[0], face.box))
+    ordered: list[Face] = []
+    while waiting:
+        bottom = waiting[0].box[3]
+        row = [face for face in waiting if face.centre[1] < bottom or face is waiting[0]]
+        waiting = waiting[len(row) :]
+        ordered += sorted(row, key=lambda face: (face.centre[0], face.centre[1], face.box))
+    return tuple(replace(face, index=index) for index, face in enumerate(ordered))

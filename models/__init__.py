@@ -1,0 +1,1 @@
+"""The networks: detectors, restorers, the catalogue of known weights, safe loading. Nothing here knows ComfyUI."""

@@ -1,0 +1,174 @@
+"""The host: where networks compute, how they get there, how progress is told and how an interrupt is noticed.
+
+ComfyUI and the command line differ in these few things and in nothing else. ``nodes`` brings the ComfyUI host;
+:class:`TorchHost` below is the plain one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+M_co = TypeVar("M_co", bound=nn.Module, covariant=True)
+M = TypeVar("M", bound=nn.Module)
+T = TypeVar("T")
+
+
+class Resident(Protocol[M_co]):
+    """A network that a host looks after. The weights may be anywhere until :meth:`bring` is called."""
+
+    @property
+    def module(self) -> M_co: ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type that inputs of the network must have."""
+        ...
+
+    def bring(self, working_bytes: int) -> torch.device:
+        """Puts the weights where the network computes, with that much room left for one call.
+
+        Call it before every use: another network may have pushed this one out. Returns the device for inputs.
+        """
+        ...
+
+
+class Progress(Protocol):
+    """Told of every step. ``advance`` raises if the user asked to stop."""
+
+    def advance(self, steps: int = 1) -> None: ...
+
+
+class Host(Protocol):
+    """What ``models`` and ``pipeline`` need of their surroundings."""
+
+    def adopt(self, module: M, dtype: torch.dtype) -> Resident[M]:
+        """Takes over a network in evaluation mode, its weights cast to ``dtype``."""
+        ...
+
+    def free_bytes(self) -> int:
+        """Memory that the working tensors of a network may use now."""
+        ...
+
+    def progress(self, total: int, label: str) -> Progress: ...
+
+    def check_interrupt(self) -> None:
+        """Raises if the user asked to stop."""
+        ...
+
+    def is_out_of_memory(self, error: BaseException) -> bool: ...
+
+    def release(self) -> None:
+        """Gives unused memory back after an out-of-memory error."""
+        ...
+
+
+def in_batches(host: Host, items: Sequence[T], batch: int, run: Callable[[Sequence[T]], Tensor]) -> Tensor:
+    """Runs ``run`` over ``items`` in batches and joins what it returns along the first dimension.
+
+    Out of memory halves the batch and tries the same items again, outside the handler, because the exception's
+    frames would keep the tensors of the failed call alive.
+
+    Raises:
+        MemoryError: a single item does not fit.
+    """
+    done: list[Tensor] = []
+    start = 0
+    batch = max(1, min(batch, len(items)))
+    while start < len(items):
+        host.check_interrupt()
+        failure: str | None = None
+        try:
+            done.append(run(items[start : start + batch]))
+        except (RuntimeError, MemoryError) as error:
+            if not host.is_out_of_memory(error):
+                raise
+            failure = str(error)
+        if failure is None:
+            start += batch
+            continue
+        host.release()
+        if batch == 1:
+            raise MemoryError(f"Out of memory with a single item: {failure}")
+        batch = max(1, batch // 2)
+    return torch.cat(done)
+
+
+class _Settled(Resident[M]):
+    """A network of the plain host: it moves to the device at its first use and stays there."""
+
+    def __init__(self, module: M, dtype: torch.dtype, device: torch.device) -> None:
+        self._module = module.to(dtype=dtype).eval()
+        self._dtype = dtype
+        self._device = device
+
+    @property
+    def module(self) -> M:
+        return self._module
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._dtype
+
+    def bring(self, working_bytes: int) -> torch.device:
+        self._module.to(self._device)
+        return self._device
+
+
+class _Bar:
+    """A tqdm bar that closes itself at its last step."""
+
+    def __init__(self, total: int, label: str, hidden: bool) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(total=total, desc=label, disable=hidden, leave=False)
+
+    def advance(self, steps: int = 1) -> None:
+        self._bar.update(steps)
+        if self._bar.total is not None and self._bar.n >= self._bar.total:
+            self._bar.close()
+
+
+class TorchHost:
+    """The host without ComfyUI: one device, everything stays on it, progress on the terminal.
+
+    An interrupt needs no polling here: Ctrl-C raises ``KeyboardInterrupt`` by itself.
+    """
+
+    def __init__(self, device: torch.device | str | None = None, *, quiet: bool = False) -> None:
+        self.device = torch.device(device) if device is not None else _best_device()
+        self._quiet = quiet
+
+    def adopt(self, module: M, dtype: torch.dtype) -> Resident[M]:
+        return _Settled(module, dtype, self.device)
+
+    def free_bytes(self) -> int:
+        if self.device.type == "cuda":
+            return torch.cuda.mem_get_info(self.device)[0]
+        import psutil
+
+        return int(psutil.virtual_memory().available)
+
+    def progress(self, total: int, label: str) -> Progress:
+        return _Bar(total, label, self._quiet)
+
+    def check_interrupt(self) -> None:
+        return None
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+    def release(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _best_device() -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
