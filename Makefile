@@ -1,0 +1,37 @@
+# The whole project in a few words:  make demo | test | lint | types | check | bench | clean
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint types check bench clean
+
+$(READY): requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --upgrade pip
+	$(BIN)/pip install -q -e '.[dev]'
+	touch $@
+
+demo: $(READY)
+	$(BIN)/python -m visage.demo
+
+test: $(READY)
+	$(BIN)/pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# The folder may have any name, so mypy is shown the tree under the name of the package.
+types: $(READY)
+	mkdir -p $(VENV)/types && ln -sfn ../.. $(VENV)/types/visage
+	cd $(VENV)/types && ../bin/mypy --config-file visage/pyproject.toml -p visage
+
+check: lint types test
+
+bench: $(READY)
+	$(BIN)/python benchmarks/glue.py
+	$(BIN)/python benchmarks/pipeline.py
+
+clean:
+	rm -rf $(VENV) demo-output build *.egg-info
