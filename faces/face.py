@@ -66,6 +66,11 @@ class Faces:
     def count(self) -> int:
         return sum(len(faces) for faces in self.frames)
 
+    @property
+    def placed(self) -> list[tuple[int, Face]]:
+        """Every face with the number of its frame, frame by frame."""
+        return [(frame, face) for frame, faces in enumerate(self.frames) for face in faces]
+
     def with_frames(self, frames: Iterable[Iterable[Face]]) -> Faces:
         """The same frame size with other faces."""
         return Faces(self.width, self.height, tuple(tuple(faces) for faces in frames))

@@ -1,0 +1,114 @@
+"""From landmarks, or a box, to the matrix that takes a frame to an upright crop of one face."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .face import Face, Point
+from .geometry import OUTLIER_SCALE, compose, fit_similarity, resize_matrix
+
+
+@dataclass(frozen=True)
+class Template:
+    """Where the five landmarks must land in a square crop.
+
+    Attributes:
+        name: for messages and reports.
+        size: side of the crop, in pixels, that ``points`` is given for.
+        points: the eyes, the nose tip, the mouth corners, from left to right as seen.
+        box_share: side of the crop divided by the longer side of a detector's box. Used where there are no landmarks.
+        box_rise: how far above the centre of the box the centre of the crop lies, as a share of the box.
+    """
+
+    name: str
+    size: int
+    points: tuple[Point, Point, Point, Point, Point]
+    box_share: float
+    box_rise: float
+
+
+# Box shares were measured as the median over the 18 faces of the dlib photographs, boxes and landmarks by
+# yolov8n-face (`tests/test_alignment.py` holds them there within 10 %).
+FFHQ = Template(
+    "FFHQ 512",
+    512,
+    ((192.98138, 239.94708), (318.90277, 240.1936), (256.63416, 314.01935), (201.26117, 371.41043), (313.08905, 371.15118)),
+    box_share=1.5,
+    box_rise=0.0,
+)
+"""The template of GFPGAN, CodeFormer and RestoreFormer (facexlib's ``FaceRestoreHelper``)."""
+
+ARCFACE = Template(
+    "ArcFace 112",
+    112,
+    ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)),
+    box_share=1.0,
+    box_rise=0.0,
+)
+"""The template of ArcFace and of most embedding networks (insightface, ``arcface_dst``)."""
+
+# Landmarks that fit no better than this, in pixels of a 512 crop, are not those of a face: the box is used instead.
+MAX_RESIDUAL = 60.0
+
+_SWAPPED = (1, 0, 2, 4, 3)
+
+
+def ordered_landmarks(landmarks: Sequence[Point]) -> tuple[tuple[Point, Point, Point, Point, Point], float]:
+    """The landmarks with left and right as an upright face shows them, and how well they fit the FFHQ template.
+
+    Detectors disagree on whose left is meant. With eyes and mouth swapped the fit collapses (a residual above
+    70 px), so the order that fits better is the right one.
+
+    Returns:
+        The five points, and the root mean square residual in pixels of a 512 crop.
+    """
+    given = torch.tensor(landmarks, dtype=torch.float64)
+    both = torch.stack([given, given[list(_SWAPPED)]])
+    _, residual = fit_similarity(both, torch.tensor(FFHQ.points, dtype=torch.float64))
+    fit = residual.square().mean(-1).sqrt()
+    better = int(fit.argmin())
+    one, two, three, four, five = ((float(x), float(y)) for x, y in both[better].tolist())
+    return (one, two, three, four, five), float(fit[better])
+
+
+def align(faces: Sequence[Face], size: int, template: Template = FFHQ) -> Tensor:
+    """Matrices from the frame to an aligned crop of ``size`` pixels, one for each face.
+
+    Faces without landmarks, or with landmarks that are not those of a face, get a square around their box, turned
+    upright where the roll is known.
+
+    Returns:
+        ``[N, 2, 3]`` float64.
+    """
+    matrices = torch.empty(len(faces), 2, 3, dtype=torch.float64)
+    target = torch.tensor(template.points, dtype=torch.float64)
+    with_landmarks = [index for index, face in enumerate(faces) if face.landmarks is not None]
+    boxed = {index for index, face in enumerate(faces) if face.landmarks is None}
+    if with_landmarks:
+        points = torch.tensor([faces[index].landmarks for index in with_landmarks], dtype=torch.float64)
+        unit = template.size / FFHQ.size
+        fitted, residual = fit_similarity(points, target, OUTLIER_SCALE * unit)
+        poor = residual.square().mean(-1).sqrt() > MAX_RESIDUAL * unit
+        matrices[with_landmarks] = fitted
+        boxed |= {index for index, bad in zip(with_landmarks, poor.tolist(), strict=True) if bad}
+    for index in boxed:
+        matrices[index] = _box_matrix(faces[index], template)
+    return compose(resize_matrix(size / template.size), matrices)
+
+
+def _box_matrix(face: Face, template: Template) -> Tensor:
+    side = max(face.size, 1.0) * template.box_share
+    scale = template.size / side
+    angle = torch.deg2rad(torch.tensor(-(face.roll or 0.0), dtype=torch.float64))
+    turn = scale * torch.stack(
+        [torch.stack([angle.cos(), -angle.sin()]), torch.stack([angle.sin(), angle.cos()])],
+    )
+    centre = torch.tensor(face.centre, dtype=torch.float64)
+    middle = torch.full((2,), (template.size - 1) / 2, dtype=torch.float64)
+    # "Above" is measured along the face's own upright axis, hence in crop pixels.
+    rise = torch.tensor([0.0, template.box_rise * face.size * scale], dtype=torch.float64)
+    return torch.cat([turn, (middle + rise - turn @ centre)[:, None]], dim=1)

@@ -1,0 +1,74 @@
+"""Colour in CIE Lab, and matching the colour of one picture to another's."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# sRGB (IEC 61966-2-1) to XYZ for the D65 white point.
+_TO_XYZ = (
+    (0.4124564, 0.3575761, 0.1804375),
+    (0.2126729, 0.7151522, 0.0721750),
+    (0.0193339, 0.1191920, 0.9503041),
+)
+_WHITE = (0.95047, 1.0, 1.08883)
+_EPSILON, _KAPPA = 216 / 24389, 24389 / 27
+
+# Chroma may be strengthened by a quarter at most: more turns noise into blotches. It may be weakened to nothing,
+# which keeps black-and-white photographs black and white.
+_MAX_CHROMA_GAIN = 1.25
+
+
+def rgb_to_lab(rgb: Tensor) -> Tensor:
+    """sRGB ``[..., 3]`` 0..1 to Lab ``[..., 3]``, L 0..100 (CIE 15, D65)."""
+    linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb.clamp_min(0) + 0.055) / 1.055) ** 2.4)
+    xyz = linear @ _matrix(rgb).T / rgb.new_tensor(_WHITE)
+    f = torch.where(xyz > _EPSILON, xyz.clamp_min(0) ** (1 / 3), (_KAPPA * xyz + 16) / 116)
+    x, y, z = f.unbind(-1)
+    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=-1)
+
+
+def lab_to_rgb(lab: Tensor) -> Tensor:
+    """Lab ``[..., 3]`` to sRGB ``[..., 3]``. Colours outside sRGB come out beyond 0..1."""
+    light, a, b = lab.unbind(-1)
+    y = (light + 16) / 116
+    f = torch.stack([y + a / 500, y, y - b / 200], dim=-1)
+    xyz = torch.where(f**3 > _EPSILON, f**3, (116 * f - 16) / _KAPPA) * lab.new_tensor(_WHITE)
+    linear = xyz @ torch.linalg.inv(_matrix(lab)).T
+    return torch.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear.clamp_min(0) ** (1 / 2.4) - 0.055)
+
+
+def match_colour(images: Tensor, reference: Tensor, weights: Tensor, strength: float = 1.0) -> Tensor:
+    """Gives each image the mean colour and the spread of chroma of its reference.
+
+    Lightness is only shifted: its spread is contrast, which a restorer is meant to change. Statistics are those of
+    Reinhard et al., "Color transfer between images" (2001), in Lab.
+
+    Args:
+        images: ``[N, H, W, 3]`` 0..1.
+        reference: ``[N, h, w, 3]`` 0..1, what the images were made from; ``H, W`` may be whole multiples of ``h, w``.
+        weights: ``[N, h, w]`` what counts in the statistics, 0..1. An image with no weight at all is left as it is.
+        strength: 0 gives ``images`` itself, 1 the full match.
+    """
+    if strength == 0:
+        return images
+    coarse = F.interpolate(images.movedim(-1, 1), size=reference.shape[1:3], mode="area").movedim(1, -1)
+    weight = weights[..., None]
+    total = weight.sum((1, 2), keepdim=True)
+    mean, spread = _moments(rgb_to_lab(coarse), weight, total)
+    goal_mean, goal_spread = _moments(rgb_to_lab(reference), weight, total)
+    gain = (goal_spread / spread.clamp_min(1e-6)).clamp(0, _MAX_CHROMA_GAIN)
+    gain[..., 0] = 1
+    matched = lab_to_rgb((rgb_to_lab(images) - mean) * gain + goal_mean).clamp(0, 1)
+    return torch.where(total > 0, torch.lerp(images, matched, strength), images)
+
+
+def _moments(lab: Tensor, weight: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+    share = weight / total.clamp_min(1e-6)
+    mean = (lab * share).sum((1, 2), keepdim=True)
+    return mean, ((lab - mean) ** 2 * share).sum((1, 2), keepdim=True).sqrt()
+
+
+def _matrix(like: Tensor) -> Tensor:
+    return like.new_tensor(_TO_XYZ)

@@ -1,0 +1,126 @@
+"""Crops: views of faces, and the matrices that lead back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .alignment import FFHQ, Template, align
+from .face import Face
+from .geometry import invert, scale_of
+from .sampling import view
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Where crops were taken: what travels on a FACE_CROPS socket beside the pixels.
+
+    Attributes:
+        size: side of a crop in pixels.
+        width, height: size of the frames.
+        batch: number of frames.
+        frame_of: for each crop, its frame.
+        faces: for each crop, its face.
+        matrices: ``[N, 2, 3]`` float64, frame pixels to crop pixels.
+    """
+
+    size: int
+    width: int
+    height: int
+    batch: int
+    frame_of: tuple[int, ...]
+    faces: tuple[Face, ...]
+    matrices: Tensor
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def take(self, indices: Sequence[int]) -> Crops:
+        """Some of the crops, in the order given."""
+        return Crops(
+            self.size,
+            self.width,
+            self.height,
+            self.batch,
+            tuple(self.frame_of[index] for index in indices),
+            tuple(self.faces[index] for index in indices),
+            self.matrices[list(indices)],
+        )
+
+    @property
+    def native_sides(self) -> list[float]:
+        """Side of each crop in frame pixels: below :attr:`size` the crop enlarges, above it shrinks."""
+        return [float(side) for side in self.size / scale_of(self.matrices)]
+
+
+def plan_crops(
+    placed: Sequence[tuple[int, Face]],
+    size: int,
+    width: int,
+    height: int,
+    batch: int,
+    template: Template = FFHQ,
+) -> Crops:
+    """Aligned square crops of ``size`` pixels.
+
+    Args:
+        placed: the frame of each face, and the face.
+        width, height, batch: of the frames.
+    """
+    frame_of = tuple(frame for frame, _ in placed)
+    faces = tuple(face for _, face in placed)
+    return Crops(size, width, height, batch, frame_of, faces, align(faces, size, template))
+
+
+def extract(frames: Tensor, crops: Crops) -> Tensor:
+    """The pixels of crops.
+
+    Args:
+        frames: ``[B, H, W, 3 or more]`` 0..1; channels after the third are left out.
+
+    Returns:
+        ``[N, S, S, 3]`` float32 0..1 on the device of ``frames``. Beyond the frame its border goes on.
+    """
+    check_frames(frames, crops.width, crops.height, crops.batch)
+    size = crops.size
+    pixels = torch.empty(len(crops), size, size, 3, device=frames.device)
+    for index, frame in enumerate(crops.frame_of):
+        pixels[index] = view(frames[frame, ..., :3], crops.matrices[index], size, size)
+    return pixels
+
+
+def extract_mask(mask: Tensor, crops: Crops) -> Tensor:
+    """A MASK ``[B or 1, H, W]`` seen through crops: ``[N, S, S]`` 0..1. A single mask serves every frame."""
+    size = crops.size
+    pixels = torch.empty(len(crops), size, size, device=mask.device)
+    for index, frame in enumerate(crops.frame_of):
+        plane = mask[frame if len(mask) > 1 else 0, ..., None]
+        pixels[index] = view(plane, crops.matrices[index], size, size, "bilinear")[..., 0]
+    return pixels
+
+
+def inside_frame(crops: Crops, device: torch.device) -> Tensor:
+    """``[N, S, S]``: 1 where a crop shows the frame, 0 where it shows what was made up beyond its border."""
+    place = torch.arange(crops.size, dtype=torch.float32, device=device)
+    shown = torch.empty(len(crops), crops.size, crops.size, device=device)
+    for index, matrix in enumerate(invert(crops.matrices).tolist()):
+        (a, b, x), (c, d, y) = matrix
+        across = a * place[None, :] + b * place[:, None] + x
+        down = c * place[None, :] + d * place[:, None] + y
+        seen = (across >= -0.5) & (across <= crops.width - 0.5) & (down >= -0.5) & (down <= crops.height - 0.5)
+        shown[index] = seen.float()
+    return shown
+
+
+def check_frames(frames: Tensor, width: int, height: int, batch: int) -> None:
+    """Raises ``ValueError`` unless ``frames`` ``[B, H, W, C]`` are those that faces were found in."""
+    if frames.ndim != 4 or frames.shape[3] < 3:
+        raise ValueError(f"Expected images [batch, height, width, 3 or 4], got {list(frames.shape)}.")
+    if frames.shape[0] != batch or tuple(frames.shape[1:3]) != (height, width):
+        raise ValueError(
+            f"The faces were found in {batch} image(s) of {width}x{height}, but these are {frames.shape[0]} image(s) "
+            f"of {frames.shape[2]}x{frames.shape[1]}. Detect the faces in the same images that you restore."
+        )

@@ -1,0 +1,127 @@
+"""Masks of aligned crops: 1 where the restored face counts, 0 at the border of the crop.
+
+All are made in crop space, so that their feather looks the same for every size of face. A soft edge is the integral
+of a Gaussian, ``Phi(d / sigma)`` of the distance ``d`` to the edge: what blurring a hard mask gives, without blurring.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from .face import Point
+
+MaskShape = Literal["square", "ellipse", "hull"]
+
+# facexlib moves the sides of its square in by a twentieth and blurs with OpenCV's sigma for a kernel twice as wide,
+# 0.3 * (side / 20 - 1) + 0.8, which is 0.015 of the side.
+FEATHER = 0.015
+_INSET = 1 / 20
+
+# The rim of a crop where a mask must be exactly 0, in standard deviations of the feather.
+_RIM = 3.0
+
+
+def soft_square(size: int, feather: float = FEATHER, device: torch.device | str = "cpu") -> Tensor:
+    """``[size, size]``: a square inside the crop with soft sides (facexlib's mask in closed form).
+
+    Args:
+        feather: standard deviation of the edge as a share of the side. The square is moved in with it, never less
+            than a twentieth of the side.
+    """
+    sigma = feather * size
+    inset = max(_INSET * size, _RIM * sigma)
+    place = torch.arange(size, dtype=torch.float32, device=device)
+    profile = _phi((place + 0.5 - inset) / sigma) * _phi((size - inset - place - 0.5) / sigma)
+    return _fade_to_zero(profile[:, None] * profile[None, :])
+
+
+def ellipse(size: int, feather: float = FEATHER, device: torch.device | str = "cpu") -> Tensor:
+    """``[size, size]``: the oval of an FFHQ-aligned face, from the hairline to under the chin."""
+    # Centre and radii as shares of an FFHQ crop, read off the faces that the template was made from.
+    x, y = _pixels(size, device)
+    across, down = (x / size - 0.5) / 0.34, (y / size - 0.54) / 0.43
+    radius = torch.sqrt(across**2 + down**2).clamp_min(1e-6)
+    # First-order distance to the ellipse, in pixels: f / |grad f| for f = radius - 1.
+    slope = torch.sqrt((across / 0.34) ** 2 + (down / 0.43) ** 2) / (radius * size)
+    distance = (1 - radius) / slope.clamp_min(1e-6)
+    return _fade_to_zero(_phi(distance / (feather * size)) * soft_square(size, feather, device))
+
+
+def hull(points: tuple[Point, ...], size: int, grow: float, feather: float = FEATHER, device: torch.device | str = "cpu") -> Tensor:
+    """``[size, size]``: the convex hull of landmarks in crop pixels, grown on all sides.
+
+    Args:
+        points: at least one landmark.
+        grow: by how much, as a share of the side of the crop.
+    """
+    x, y = _pixels(size, device)
+    distance = grow * size - _distance_to_convex(convex_hull(points), x - 0.5, y - 0.5)
+    return _fade_to_zero(_phi(distance / (feather * size)) * soft_square(size, feather, device))
+
+
+def polygon(points: tuple[Point, ...], height: int, width: int) -> Tensor:
+    """``[height, width]``: 1 inside a polygon given in pixels, by the even-odd rule at pixel centres, else 0."""
+    inside = torch.zeros(height, width, dtype=torch.bool)
+    x = torch.arange(width, dtype=torch.float64)[None, :]
+    y = torch.arange(height, dtype=torch.float64)[:, None]
+    for (ax, ay), (bx, by) in zip(points, points[1:] + points[:1], strict=True):
+        if ay == by:
+            continue
+        crosses = (y >= min(ay, by)) & (y < max(ay, by))
+        inside ^= crosses & (x < ax + (y - ay) * ((bx - ax) / (by - ay)))
+    return inside.float()
+
+
+def convex_hull(points: tuple[Point, ...]) -> tuple[Point, ...]:
+    """The corners of the convex hull, in order (Andrew's monotone chain)."""
+    ordered = sorted(set(points))
+    if len(ordered) < 3:
+        return tuple(ordered)
+
+    def chain(sequence: list[Point]) -> list[Point]:
+        corners: list[Point] = []
+        for point in sequence:
+            while len(corners) > 1 and _cross(corners[-2], corners[-1], point) <= 0:
+                corners.pop()
+            corners.append(point)
+        return corners[:-1]
+
+    return tuple(chain(ordered) + chain(ordered[::-1]))
+
+
+def _cross(origin: Point, one: Point, two: Point) -> float:
+    return (one[0] - origin[0]) * (two[1] - origin[1]) - (one[1] - origin[1]) * (two[0] - origin[0])
+
+
+def _distance_to_convex(corners: tuple[Point, ...], x: Tensor, y: Tensor) -> Tensor:
+    """Distance to a convex polygon, 0 inside it."""
+    outside = torch.full(torch.broadcast_shapes(x.shape, y.shape), math.inf, device=x.device)
+    inside = torch.ones_like(outside, dtype=torch.bool)
+    for (ax, ay), (bx, by) in zip(corners, corners[1:] + corners[:1], strict=True):
+        dx, dy = bx - ax, by - ay
+        length = max(dx * dx + dy * dy, 1e-12)
+        along = (((x - ax) * dx + (y - ay) * dy) / length).clamp(0, 1)
+        outside = torch.minimum(outside, torch.hypot(x - ax - along * dx, y - ay - along * dy))
+        inside &= (dx * (y - ay) - dy * (x - ax)) >= 0
+    return torch.where(inside & torch.tensor(len(corners) > 2, device=x.device), torch.zeros_like(outside), outside)
+
+
+def _pixels(size: int, device: torch.device | str) -> tuple[Tensor, Tensor]:
+    """Distances of pixel centres from the left and top edge of the crop."""
+    place = torch.arange(size, dtype=torch.float32, device=device) + 0.5
+    return place[None, :], place[:, None]
+
+
+def _phi(z: Tensor) -> Tensor:
+    """The cumulative normal distribution."""
+    return (1 + torch.erf(z / math.sqrt(2))) / 2
+
+
+def _fade_to_zero(mask: Tensor) -> Tensor:
+    """Takes the tail of the Gaussian off, so that a mask ends in exact zeros before the border of the crop."""
+    tail = 1 / 256
+    return ((mask - tail) / (1 - tail)).clamp_min(0)

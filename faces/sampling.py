@@ -1,0 +1,139 @@
+"""Resampling: a view of an image under a similarity, area-correct when it shrinks.
+
+Growing is bicubic. Shrinking is bilinear from a grid that is at most sqrt(3) finer than the result, got by averaging
+areas: a tent and a box of that width have together the variance of the box that one new pixel covers. Against a
+6 x 6 supersampled reference the root mean square error on photographs is 0.5 levels of 255 at a shrink of 1.2 and
+0.9 at 4, where averaging down to the very size and then interpolating gives 0.7 and 1.9, and plain bilinear 0.5 and
+2.9 (`python benchmarks/sampling.py`).
+
+Images here are ``[H, W, C]`` float32, as frames are. On the CPU the work is done by OpenCV 5 on the tensors' own
+memory, which is three times as fast as ``grid_sample`` there and, unlike OpenCV 4 with its 1/32 px tables, the same
+function: the two differ by less than 0.02 of 255 levels (`tests/test_sampling.py`).
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .geometry import apply, compose, invert, resize_matrix, scale_of, shift_matrix
+
+Interpolation = Literal["bilinear", "bicubic"]
+
+# Bicubic reads two pixels to each side; one more for rounding.
+_REACH = 3
+
+# See above: tent (1/6) and box (1/12) at a spacing of 1/sqrt(3) add up to a box (1/12) at a spacing of 1.
+_FINER = math.sqrt(3)
+
+
+def view(image: Tensor, matrix: Tensor, height: int, width: int, interpolation: Interpolation = "bicubic") -> Tensor:
+    """What a window of ``height`` x ``width`` pixels sees of an image under a similarity.
+
+    Only the part of the image under the window is read, so the cost does not depend on the size of the image.
+    Beyond its border the image goes on with its outermost pixels.
+
+    Args:
+        image: ``[H, W, C]``, any float type.
+        matrix: ``[2, 3]`` float64 similarity from image pixels to window pixels.
+        interpolation: for a window that enlarges; one that shrinks is always read area-correct.
+
+    Returns:
+        ``[height, width, C]`` float32 on the device of ``image``, within 0..1 as the image is.
+    """
+    left, top, right, bottom = _footprint(matrix, height, width, image.shape[0], image.shape[1])
+    part = image[top:bottom, left:right].float()
+    matrix = compose(matrix, shift_matrix(left, top))
+    scale = float(scale_of(matrix))
+    if scale < 1:
+        interpolation = "bilinear"
+    if scale * _FINER < 1:
+        new_height, new_width = (max(1, round(side * scale * _FINER)) for side in part.shape[:2])
+        resized = resize_matrix(new_width / part.shape[1], new_height / part.shape[0])
+        part = area_resize(part, new_height, new_width)
+        matrix = compose(matrix, invert(resized))
+    on_cpu = part.device.type == "cpu" and _opencv_is_exact()
+    seen = (_warp_with_opencv if on_cpu else warp)(part, matrix, height, width, interpolation)
+    # Only bicubic overshoots.
+    return seen.clamp_(0, 1) if interpolation == "bicubic" else seen
+
+
+def warp(image: Tensor, matrix: Tensor, height: int, width: int, interpolation: Interpolation) -> Tensor:
+    """Samples ``image`` ``[H, W, C]`` at every pixel of a window, without averaging, on any device.
+
+    The grid is made by multiply and add in float32 from float64 coefficients. ``affine_grid`` would go through a
+    matrix product, which is imprecise under autocast or TF32.
+    """
+    (a, b, x), (c, d, y) = invert(matrix).tolist()
+    rows = torch.arange(height, device=image.device, dtype=torch.float32)[:, None]
+    columns = torch.arange(width, device=image.device, dtype=torch.float32)[None, :]
+    # grid_sample wants -1..1 from edge to edge, that is (2 * x + 1) / size - 1 for a pixel centre x.
+    across, down = 2 / image.shape[1], 2 / image.shape[0]
+    grid = torch.stack(
+        [
+            columns * (a * across) + (rows * (b * across) + ((x + 0.5) * across - 1)),
+            columns * (c * down) + (rows * (d * down) + ((y + 0.5) * down - 1)),
+        ],
+        dim=-1,
+    )
+    planes = image.permute(2, 0, 1)[None]
+    sampled = F.grid_sample(planes, grid[None], mode=interpolation, padding_mode="border", align_corners=False)
+    return sampled[0].permute(1, 2, 0)
+
+
+def area_resize(image: Tensor, height: int, width: int) -> Tensor:
+    """Shrinks ``[H, W, C]`` float32: every new pixel is the mean over exactly the area it covers."""
+    if image.device.type == "cpu":
+        import cv2
+
+        shrunk = cv2.resize(image.numpy(), (width, height), interpolation=cv2.INTER_AREA)
+        return torch.from_numpy(shrunk).reshape(height, width, image.shape[2])
+    across = _area_weights(image.shape[1], width, image.device)
+    down = _area_weights(image.shape[0], height, image.device)
+    return torch.einsum("yh,hwc,xw->yxc", down, image, across)
+
+
+def _area_weights(old: int, new: int, device: torch.device) -> Tensor:
+    """``[new, old]``: the share of each old pixel in each new one, along one side."""
+    edges = torch.arange(new + 1, dtype=torch.float64) * (old / new)
+    cells = torch.arange(old, dtype=torch.float64)
+    overlap = torch.minimum(edges[1:, None], cells[None] + 1) - torch.maximum(edges[:-1, None], cells[None])
+    return (overlap.clamp_min(0) * (new / old)).to(device=device, dtype=torch.float32)
+
+
+def _footprint(matrix: Tensor, height: int, width: int, image_height: int, image_width: int) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the image part that a window needs: never empty, never beyond the image."""
+    corners = torch.tensor([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]], dtype=torch.float64)
+    seen = apply(invert(matrix), corners)
+    reach = _REACH * max(1.0, float(1 / scale_of(matrix)))
+    low, high = (seen.amin(0) - reach).floor().tolist(), (seen.amax(0) + reach).ceil().tolist()
+    # A window that lies wholly outside still sees the nearest border pixels.
+    left, top = min(max(int(low[0]), 0), image_width - 1), min(max(int(low[1]), 0), image_height - 1)
+    right, bottom = max(min(int(high[0]) + 1, image_width), left + 1), max(min(int(high[1]) + 1, image_height), top + 1)
+    return left, top, right, bottom
+
+
+@cache
+def _opencv_is_exact() -> bool:
+    import cv2
+
+    return int(cv2.__version__.split(".")[0]) >= 5
+
+
+def _warp_with_opencv(image: Tensor, matrix: Tensor, height: int, width: int, interpolation: Interpolation) -> Tensor:
+    import cv2
+
+    flag = cv2.INTER_CUBIC if interpolation == "bicubic" else cv2.INTER_LINEAR
+    warped = cv2.warpAffine(
+        image.numpy(),
+        matrix.numpy(),
+        (width, height),
+        flags=flag,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return torch.from_numpy(warped).reshape(height, width, image.shape[2])

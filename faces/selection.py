@@ -1,0 +1,54 @@
+"""Which of the detected faces to work on, and why not the others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .face import Face
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a face must be to be worked on. The defaults take every face.
+
+    Attributes:
+        min_size: least size of the longer side of the box, in pixels of the frame.
+        max_size: greatest size likewise; 0 means no limit.
+        max_count: how many faces of a frame at most, the largest ones; 0 means all.
+        only_center: only the face nearest to the middle of the frame.
+    """
+
+    min_size: float = 0.0
+    max_size: float = 0.0
+    max_count: int = 0
+    only_center: bool = False
+
+
+def reasons_to_skip(faces: Sequence[Face], width: int, height: int, selection: Selection) -> list[str | None]:
+    """For each face of a frame of ``width`` x ``height`` pixels: why it is left alone, or ``None`` if it is not.
+
+    Sizes are judged first, then the place, then the number. Ties go to the earlier face in reading order.
+    """
+    reasons: list[str | None] = [None] * len(faces)
+
+    def left() -> list[int]:
+        return [index for index, reason in enumerate(reasons) if reason is None]
+
+    for index, face in enumerate(faces):
+        if face.size < selection.min_size:
+            reasons[index] = f"smaller than {selection.min_size:g} px"
+        elif 0 < selection.max_size < face.size:
+            reasons[index] = f"larger than {selection.max_size:g} px"
+    if selection.only_center and left():
+        middle = (width / 2, height / 2)
+        nearest = min(left(), key=lambda index: (math.dist(faces[index].centre, middle), index))
+        for index in left():
+            if index != nearest:
+                reasons[index] = "not nearest to the centre"
+    if selection.max_count > 0:
+        largest = sorted(left(), key=lambda index: (-faces[index].width * faces[index].height, index))
+        for index in largest[selection.max_count :]:
+            reasons[index] = f"not among the {selection.max_count} largest"
+    return reasons

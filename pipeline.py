@@ -1,0 +1,247 @@
+"""The jobs themselves: what a node and the command line both call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from .faces.alignment import FFHQ
+from .faces.colour import match_colour
+from .faces.crops import Crops, check_frames, extract, extract_mask, inside_frame, plan_crops
+from .faces.face import Face, Faces
+from .faces.geometry import apply
+from .faces.masks import FEATHER, MaskShape, ellipse, hull, soft_square
+from .faces.paste import Patch, blend, lay_out
+from .faces.selection import Selection, reasons_to_skip
+from .models.host import Host
+from .models.restorers.restorer import Restorer
+
+# Faces are worked on in groups of whole frames, so that a long video does not hold all of its crops at once.
+_GROUP_PIXELS = 64 * 512 * 512
+
+# A landmark hull reaches this share of the crop beyond the eyes, nose and mouth: to the brows and the jaw.
+_HULL_GROW = 0.14
+
+
+class RestorationError(Exception):
+    """A restorer gave rubbish for a face."""
+
+
+@dataclass(frozen=True)
+class RestoreSettings:
+    """How faces are restored and put back.
+
+    Attributes:
+        fidelity: 0 = quality, 1 = faithful, where the restorer knows such a thing.
+        strength: how much of the restored face is blended in, 0..1.
+        colour: how much of the original's colour the restored face is given, 0..1.
+        mask: shape of the part that is put back.
+        feather: softness of its edge, standard deviation as a share of the crop.
+        selection: which faces.
+        on_error: whether a face that the network fails on stops the work or is left as it was and reported.
+    """
+
+    fidelity: float = 0.5
+    strength: float = 1.0
+    colour: float = 1.0
+    mask: MaskShape = "square"
+    feather: float = FEATHER
+    selection: Selection = field(default_factory=Selection)
+    on_error: Literal["stop", "skip"] = "stop"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was done to one face.
+
+    Attributes:
+        action: "restored" or "skipped".
+        reason: why it was skipped; for a restored face ``None``.
+        enlargement: pixels of the restored crop per pixel of the frame; below 1 the frame holds more detail than the
+            crop can.
+    """
+
+    face: Face
+    action: Literal["restored", "skipped"]
+    reason: str | None = None
+    enlargement: float | None = None
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """Restored frames, what changed in them, and what was done to each face of each frame.
+
+    Attributes:
+        frames: ``[B, H, W, C]``; the very tensor that was given where nothing was done.
+        changed: ``[B, H, W]`` 0..1.
+    """
+
+    frames: Tensor
+    changed: Tensor
+    outcomes: tuple[tuple[Outcome, ...], ...]
+
+
+def restore(
+    frames: Tensor,
+    faces: Faces,
+    restorer: Restorer,
+    host: Host,
+    settings: RestoreSettings,
+    background: Tensor | None = None,
+    region: Tensor | None = None,
+) -> Restoration:
+    """Restores faces and puts them back.
+
+    Args:
+        frames: ``[B, H, W, 3 or 4]`` 0..1.
+        faces: those of ``frames``.
+        background: the same frames at another size, already upscaled; the faces are put into these instead.
+        region: ``[B or 1, H, W]`` 0..1 in frame pixels: where anything may change.
+
+    Raises:
+        ValueError: the frames are not those that the faces were found in, or hold no numbers, or the background or
+            region do not fit them.
+        RestorationError: the network gave rubbish for a face, and ``settings.on_error`` is "stop".
+        MemoryError: not even a single face fits.
+    """
+    check_frames(frames, faces.width, faces.height, len(faces.frames))
+    canvas = frames if background is None else background
+    _check_canvas(frames, canvas)
+    region = None if region is None else _fitting_region(frames, region)
+    changed = torch.zeros(canvas.shape[:3], device=canvas.device)
+    reasons = [reasons_to_skip(found, faces.width, faces.height, settings.selection) for found in faces.frames]
+    if settings.strength == 0:
+        reasons = [[reason or "strength is 0" for reason in frame] for frame in reasons]
+    chosen = [
+        _Chosen(frame, position, face)
+        for frame, (found, why) in enumerate(zip(faces.frames, reasons, strict=True))
+        for position, (face, reason) in enumerate(zip(found, why, strict=True))
+        if reason is None
+    ]
+    enlargements: dict[tuple[int, int], float] = {}
+    if chosen:
+        progress = host.progress(len(chosen), "restore faces")
+        result = canvas.clone()
+        for group in _in_groups(chosen, restorer, faces):
+            patches: list[Patch] = []
+            for size, members in group.items():
+                placed = [(member.frame, member.face) for member in members]
+                crops = plan_crops(placed, size, faces.width, faces.height, len(frames))
+                restored = restorer.restore(extract(frames, crops).movedim(-1, 1), settings.fidelity).movedim(1, -1)
+                good = [index for index, crop in enumerate(restored) if bool(crop.isfinite().all())]
+                for index in set(range(len(members))).difference(good):
+                    reasons[members[index].frame][members[index].position] = _failure(restorer, members[index], settings)
+                patches += _patches(canvas, frames, crops.take(good), restored[good], region, settings)
+                for index in good:
+                    key = (members[index].frame, members[index].position)
+                    enlargements[key] = restored.shape[1] / crops.native_sides[index]
+                progress.advance(len(members))
+            blend(result, changed, canvas, patches, settings.strength)
+        canvas = result
+    outcomes = tuple(
+        tuple(
+            Outcome(face, "skipped", reason)
+            if reason is not None
+            else Outcome(face, "restored", None, enlargements[frame, position])
+            for position, (face, reason) in enumerate(zip(found, why, strict=True))
+        )
+        for frame, (found, why) in enumerate(zip(faces.frames, reasons, strict=True))
+    )
+    return Restoration(canvas, changed, outcomes)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """A face to work on, its frame, and its position among the faces of that frame."""
+
+    frame: int
+    position: int
+    face: Face
+
+
+def _in_groups(chosen: Sequence[_Chosen], restorer: Restorer, faces: Faces) -> Iterator[dict[int, list[_Chosen]]]:
+    """Groups of whole frames, within a group by the side of the crop that suits the restorer."""
+    placed = [(member.frame, member.face) for member in chosen]
+    native = plan_crops(placed, FFHQ.size, faces.width, faces.height, len(faces.frames)).native_sides
+    group: dict[int, list[_Chosen]] = {}
+    pixels, frame = 0, -1
+    for member, side in zip(chosen, native, strict=True):
+        if member.frame != frame and pixels >= _GROUP_PIXELS:
+            yield group
+            group, pixels = {}, 0
+        frame = member.frame
+        size = restorer.crop_size(side)
+        group.setdefault(size, []).append(member)
+        pixels += (size * restorer.scale) ** 2
+    yield group
+
+
+def _failure(restorer: Restorer, member: _Chosen, settings: RestoreSettings) -> str:
+    reason = f"{restorer.name} gave values that are no numbers"
+    if settings.on_error == "stop":
+        raise RestorationError(
+            f"{reason} for face {member.position + 1} of image {member.frame + 1}. "
+            "Load the model with fp32 precision, or check its file with `visage models verify`."
+        )
+    return reason
+
+
+def _patches(
+    canvas: Tensor, frames: Tensor, crops: Crops, restored: Tensor, region: Tensor | None, settings: RestoreSettings
+) -> list[Patch]:
+    """Colour, mask and layout of restored crops ``[N, S, S, 3]``."""
+    if len(crops) == 0:
+        return []
+    masks = _masks(crops, settings, restored.device)
+    if region is not None:
+        masks = masks * extract_mask(region.to(restored.device), crops)
+    if settings.colour > 0:
+        # A restored face is the same face, so all of the crop counts, the face itself included.
+        shown = inside_frame(crops, restored.device)
+        restored = match_colour(restored, extract(frames, crops).to(restored.device), shown, settings.colour)
+    return lay_out(canvas, crops, restored, masks)
+
+
+def _masks(crops: Crops, settings: RestoreSettings, device: torch.device) -> Tensor:
+    """``[N, S, S]``"""
+    if settings.mask == "hull":
+        return torch.stack([_hull_mask(crops, index, settings.feather, device) for index in range(len(crops))])
+    shape = soft_square if settings.mask == "square" else ellipse
+    return shape(crops.size, settings.feather, device).expand(len(crops), -1, -1)
+
+
+def _hull_mask(crops: Crops, index: int, feather: float, device: torch.device) -> Tensor:
+    landmarks = crops.faces[index].landmarks
+    if landmarks is None:
+        return ellipse(crops.size, feather, device)
+    seen = apply(crops.matrices[index], torch.tensor(landmarks, dtype=torch.float64)).tolist()
+    return hull(tuple((x, y) for x, y in seen), crops.size, _HULL_GROW, feather, device)
+
+
+def _check_canvas(frames: Tensor, canvas: Tensor) -> None:
+    """Raises ``ValueError`` unless ``canvas`` shows the frames at another size."""
+    height, width = frames.shape[1:3]
+    across, down = canvas.shape[2] / width, canvas.shape[1] / height
+    # Rounding to whole pixels may change the proportions by half a pixel on each side.
+    slack = 0.5 / min(width, height) + 1e-6
+    if canvas.shape[0] != frames.shape[0] or abs(across - down) > slack * max(across, down, 1):
+        raise ValueError(
+            f"The background has {canvas.shape[0]} image(s) of {canvas.shape[2]}x{canvas.shape[1]}, which is no "
+            f"enlargement of {frames.shape[0]} image(s) of {width}x{height}."
+        )
+
+
+def _fitting_region(frames: Tensor, region: Tensor) -> Tensor:
+    """The region as ``[B or 1, H, W]``, or an error that says what does not fit."""
+    if region.ndim == 2:
+        region = region[None]
+    if region.shape[1:] != frames.shape[1:3] or region.shape[0] not in (1, frames.shape[0]):
+        raise ValueError(
+            f"The mask is {region.shape[0]} x {region.shape[2]}x{region.shape[1]}, the image "
+            f"{frames.shape[0]} x {frames.shape[2]}x{frames.shape[1]}. Connect a mask of the same size."
+        )
+    return region
