@@ -134,7 +134,9 @@ def restore(
                 restored = restorer.restore(extract(frames, crops).movedim(-1, 1), settings.fidelity).movedim(1, -1)
                 good = [index for index, crop in enumerate(restored) if bool(crop.isfinite().all())]
                 for index in set(range(len(members))).difference(good):
-                    reasons[members[index].frame][members[index].position] = _failure(restorer, members[index], settings)
+                    reasons[members[index].frame][members[index].position] = _failure(
+                        restorer, members[index], settings
+                    )
                 patches += _patches(canvas, frames, crops.take(good), restored[good], region, settings)
                 for index in good:
                     key = (members[index].frame, members[index].position)

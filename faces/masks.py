@@ -21,7 +21,7 @@ MaskShape = Literal["square", "ellipse", "hull"]
 FEATHER = 0.015
 _INSET = 1 / 20
 
-# The rim of a crop where a mask must be exactly 0, in standard deviations of the feather.
+# From where on, in standard deviations, the tail of the feather is cut off. See _fade_to_zero.
 _RIM = 3.0
 
 
@@ -33,7 +33,8 @@ def soft_square(size: int, feather: float = FEATHER, device: torch.device | str 
             than a twentieth of the side.
     """
     sigma = feather * size
-    inset = max(_INSET * size, _RIM * sigma)
+    # Half a pixel more, so that the outermost pixels of small crops are 0 as well.
+    inset = max(_INSET * size, 0.5 + _RIM * sigma)
     place = torch.arange(size, dtype=torch.float32, device=device)
     profile = _phi((place + 0.5 - inset) / sigma) * _phi((size - inset - place - 0.5) / sigma)
     return _fade_to_zero(profile[:, None] * profile[None, :])
@@ -51,7 +52,9 @@ def ellipse(size: int, feather: float = FEATHER, device: torch.device | str = "c
     return _fade_to_zero(_phi(distance / (feather * size)) * soft_square(size, feather, device))
 
 
-def hull(points: tuple[Point, ...], size: int, grow: float, feather: float = FEATHER, device: torch.device | str = "cpu") -> Tensor:
+def hull(
+    points: tuple[Point, ...], size: int, grow: float, feather: float = FEATHER, device: torch.device | str = "cpu"
+) -> Tensor:
     """``[size, size]``: the convex hull of landmarks in crop pixels, grown on all sides.
 
     Args:

@@ -102,11 +102,13 @@ def lay_out(
     """
     enlarged = resize_matrix(frames.shape[2] / crops.width, frames.shape[1] / crops.height)
     from_frame = compose(crops.matrices, invert(enlarged))
-    patches = [
-        _lay_out_one(frames, crops.frame_of[index], from_frame[index], crops.size, pixels[index], masks[index], interpolation)
-        for index in range(len(crops))
-    ]
-    return [patch for patch in patches if patch is not None]
+    patches = []
+    for index, matrix in enumerate(from_frame):
+        colours, mask = pixels[index].to(frames.device), masks[index].to(frames.device)
+        patch = _lay_out_one(frames, crops.frame_of[index], matrix, crops.size, colours, mask, interpolation)
+        if patch is not None:
+            patches.append(patch)
+    return patches
 
 
 def blend(result: Tensor, changed: Tensor, frames: Tensor, patches: Sequence[Patch], strength: float) -> None:
@@ -132,7 +134,7 @@ def blend(result: Tensor, changed: Tensor, frames: Tensor, patches: Sequence[Pat
         # Added, not blended in one after the other: the parts of overlapping faces are shares of one whole.
         change = patch.pixels.sub_(frames[patch.frame, rows, columns, :3])
         result[patch.frame, rows, columns, :3].addcmul_(change, amount[..., None])
-        changed[patch.frame, rows, columns] += amount
+        changed[patch.frame, rows, columns].add_(amount).clamp_(max=1)
 
 
 def _lay_out_one(
@@ -155,8 +157,9 @@ def _lay_out_one(
         return None
     width, height = right - left, bottom - top
     to_window = compose(shift_matrix(-left, -top), back)
-    colours = view(pixels.to(frames.device), _at_side(to_window, size, pixels.shape[0]), height, width, interpolation)
-    weight = view(mask.to(frames.device)[..., None], _at_side(to_window, size, mask.shape[0]), height, width, "bilinear")
+    colours = view(pixels, _at_side(to_window, size, pixels.shape[0]), height, width, interpolation)
+    to_window = _at_side(to_window, size, mask.shape[0])
+    weight = view(mask[..., None], to_window, height, width, "bilinear", border="zero")
     one, two, three, four = ((float(x), float(y)) for x, y in corners.tolist())
     return Patch(frame, left, top, colours, weight[..., 0], (one, two, three, four))
 

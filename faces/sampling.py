@@ -24,6 +24,7 @@ from torch import Tensor
 from .geometry import apply, compose, invert, resize_matrix, scale_of, shift_matrix
 
 Interpolation = Literal["bilinear", "bicubic"]
+Border = Literal["replicate", "zero"]
 
 # Bicubic reads two pixels to each side; one more for rounding.
 _REACH = 3
@@ -32,16 +33,23 @@ _REACH = 3
 _FINER = math.sqrt(3)
 
 
-def view(image: Tensor, matrix: Tensor, height: int, width: int, interpolation: Interpolation = "bicubic") -> Tensor:
+def view(
+    image: Tensor,
+    matrix: Tensor,
+    height: int,
+    width: int,
+    interpolation: Interpolation = "bicubic",
+    border: Border = "replicate",
+) -> Tensor:
     """What a window of ``height`` x ``width`` pixels sees of an image under a similarity.
 
     Only the part of the image under the window is read, so the cost does not depend on the size of the image.
-    Beyond its border the image goes on with its outermost pixels.
 
     Args:
         image: ``[H, W, C]``, any float type.
         matrix: ``[2, 3]`` float64 similarity from image pixels to window pixels.
         interpolation: for a window that enlarges; one that shrinks is always read area-correct.
+        border: whether the image goes on with its outermost pixels or with zeros.
 
     Returns:
         ``[height, width, C]`` float32 on the device of ``image``, within 0..1 as the image is.
@@ -58,12 +66,14 @@ def view(image: Tensor, matrix: Tensor, height: int, width: int, interpolation: 
         part = area_resize(part, new_height, new_width)
         matrix = compose(matrix, invert(resized))
     on_cpu = part.device.type == "cpu" and _opencv_is_exact()
-    seen = (_warp_with_opencv if on_cpu else warp)(part, matrix, height, width, interpolation)
+    seen = (_warp_with_opencv if on_cpu else warp)(part, matrix, height, width, interpolation, border)
     # Only bicubic overshoots.
     return seen.clamp_(0, 1) if interpolation == "bicubic" else seen
 
 
-def warp(image: Tensor, matrix: Tensor, height: int, width: int, interpolation: Interpolation) -> Tensor:
+def warp(
+    image: Tensor, matrix: Tensor, height: int, width: int, interpolation: Interpolation, border: Border = "replicate"
+) -> Tensor:
     """Samples ``image`` ``[H, W, C]`` at every pixel of a window, without averaging, on any device.
 
     The grid is made by multiply and add in float32 from float64 coefficients. ``affine_grid`` would go through a
@@ -82,7 +92,8 @@ def warp(image: Tensor, matrix: Tensor, height: int, width: int, interpolation: 
         dim=-1,
     )
     planes = image.permute(2, 0, 1)[None]
-    sampled = F.grid_sample(planes, grid[None], mode=interpolation, padding_mode="border", align_corners=False)
+    padding = "border" if border == "replicate" else "zeros"
+    sampled = F.grid_sample(planes, grid[None], mode=interpolation, padding_mode=padding, align_corners=False)
     return sampled[0].permute(1, 2, 0)
 
 
@@ -106,7 +117,9 @@ def _area_weights(old: int, new: int, device: torch.device) -> Tensor:
     return (overlap.clamp_min(0) * (new / old)).to(device=device, dtype=torch.float32)
 
 
-def _footprint(matrix: Tensor, height: int, width: int, image_height: int, image_width: int) -> tuple[int, int, int, int]:
+def _footprint(
+    matrix: Tensor, height: int, width: int, image_height: int, image_width: int
+) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of the image part that a window needs: never empty, never beyond the image."""
     corners = torch.tensor([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]], dtype=torch.float64)
     seen = apply(invert(matrix), corners)
@@ -125,7 +138,9 @@ def _opencv_is_exact() -> bool:
     return int(cv2.__version__.split(".")[0]) >= 5
 
 
-def _warp_with_opencv(image: Tensor, matrix: Tensor, height: int, width: int, interpolation: Interpolation) -> Tensor:
+def _warp_with_opencv(
+    image: Tensor, matrix: Tensor, height: int, width: int, interpolation: Interpolation, border: Border
+) -> Tensor:
     import cv2
 
     flag = cv2.INTER_CUBIC if interpolation == "bicubic" else cv2.INTER_LINEAR
@@ -134,6 +149,6 @@ def _warp_with_opencv(image: Tensor, matrix: Tensor, height: int, width: int, in
         matrix.numpy(),
         (width, height),
         flags=flag,
-        borderMode=cv2.BORDER_REPLICATE,
+        borderMode=cv2.BORDER_REPLICATE if border == "replicate" else cv2.BORDER_CONSTANT,
     )
     return torch.from_numpy(warped).reshape(height, width, image.shape[2])

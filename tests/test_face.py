@@ -1,0 +1,46 @@
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+from visage.faces.face import Face, Faces, in_reading_order, roll_of
+
+numbers = st.floats(-100, 2000, allow_nan=False).map(lambda value: round(value, 2))
+sizes = st.floats(1, 400, allow_nan=False).map(lambda value: round(value, 2))
+
+
+@st.composite
+def faces(draw: st.DrawFn) -> Face:
+    x, y, width, height = draw(numbers), draw(numbers), draw(sizes), draw(sizes)
+    return Face((x, y, x + width, y + height), draw(st.floats(0, 1)))
+
+
+def test_reading_order_goes_along_rows_and_then_down() -> None:
+    upper_right = Face((200, 12, 240, 52))
+    upper_left = Face((10, 20, 50, 60))
+    lower = Face((90, 100, 130, 140))
+    ordered = in_reading_order([lower, upper_right, upper_left])
+    assert [face.box for face in ordered] == [upper_left.box, upper_right.box, lower.box]
+    assert [face.index for face in ordered] == [0, 1, 2]
+
+
+@given(st.lists(faces(), max_size=8), st.randoms(use_true_random=False))
+def test_reading_order_does_not_depend_on_the_order_given(found, random) -> None:
+    shuffled = list(found)
+    random.shuffle(shuffled)
+    assert [face.box for face in in_reading_order(found)] == [face.box for face in in_reading_order(shuffled)]
+    assert sorted(face.box for face in in_reading_order(found)) == sorted(face.box for face in found)
+
+
+@given(st.floats(-179, 179))
+def test_roll_is_clockwise_as_seen(angle) -> None:
+    upright = [(-1.0, -1.0), (1.0, -1.0), (0.0, 0.0), (-0.7, 1.0), (0.7, 1.0)]
+    turn = math.radians(angle)
+    turned = [(x * math.cos(turn) - y * math.sin(turn), x * math.sin(turn) + y * math.cos(turn)) for x, y in upright]
+    assert math.isclose(roll_of(turned), angle, abs_tol=1e-6)
+
+
+def test_faces_count_and_place_over_all_frames() -> None:
+    one, two = Face((0, 0, 1, 1)), Face((1, 1, 2, 2))
+    batch = Faces(10, 10, ((one,), (), (one, two)))
+    assert batch.count == 3
+    assert [frame for frame, _ in batch.placed] == [0, 2, 2]
