@@ -1,0 +1,90 @@
+"""Turns weight files that are pickles into safetensors files with the same numbers."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .atomic import replacing
+from .catalogue import by_sha256
+from .download import sha256_of
+from .weights import WeightsError, read_weights
+
+
+def convert(source: Path, target: Path | None = None, *, overwrite: bool = False) -> Path:
+    """Writes the tensors of a pickle to a safetensors file and reads them back to compare. Returns its path.
+
+    Networks of ultralytics keep what is needed to build them again as metadata. Other files hold their tensors under
+    the names they have without the wrapping of the training script; the metadata says where they came from and, for
+    weights in the catalogue, the architecture and the licence.
+
+    Args:
+        source: a ``.pth``, ``.pt`` or ``.ckpt`` file.
+        target: default: beside the source, with the suffix ``.safetensors``.
+
+    Raises:
+        FileNotFoundError: no such source.
+        FileExistsError: the target is there and ``overwrite`` is not set.
+        WeightsError: the source cannot be used, or is safetensors already.
+    """
+    if source.suffix.lower() in (".safetensors", ".sft"):
+        raise WeightsError(f"{source.name} is a safetensors file already.")
+    if source.suffix.lower() == ".onnx":
+        raise WeightsError(f"{source.name} is an ONNX file, a program with its weights: use it as it is.")
+    target = target or source.with_suffix(".safetensors")
+    if target.suffix.lower() not in (".safetensors", ".sft"):
+        raise WeightsError(f"{target.name}: the converted file must be named .safetensors.")
+    if target.exists() and not overwrite:
+        raise FileExistsError(f"{target} is there already. Remove it, or add --overwrite.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if _asks_for_ultralytics(source):
+        from .detectors.yolo_files import convert_yolo
+
+        convert_yolo(source, target)
+    else:
+        with replacing(target) as unfinished:
+            _convert_tensors(source, unfinished)
+    return target
+
+
+def _asks_for_ultralytics(source: Path) -> bool:
+    """Whether a pickle wants classes of ultralytics. The names are read; nothing is loaded."""
+    if not zipfile.is_zipfile(source):
+        return False
+    try:
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(source)
+    except (RuntimeError, ValueError, EOFError, LookupError):
+        return False  # damaged: reading it says how
+    return any(name.startswith("ultralytics.") for name in names)
+
+
+def _convert_tensors(source: Path, target: Path) -> None:
+    from safetensors.torch import save_file
+
+    # Tensors may share memory or be views in a pickle; a safetensors file holds each for itself.
+    tensors = {name: tensor.clone().contiguous() for name, tensor in read_weights(source).tensors.items()}
+    save_file(tensors, target, metadata=_metadata(source))
+    written = read_weights(target).tensors
+    if written.keys() != tensors.keys() or not all(_same(written[name], tensors[name]) for name in tensors):
+        raise WeightsError(f"{source.name}: what was written does not read back the same. The disk may be faulty.")
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Equal bit for bit, so that NaN equals itself."""
+    return (
+        one.dtype == other.dtype
+        and one.shape == other.shape
+        and torch.equal(one.flatten().view(torch.uint8), other.flatten().view(torch.uint8))
+    )
+
+
+def _metadata(source: Path) -> dict[str, str]:
+    sha256 = sha256_of(source)
+    metadata = {"format": "pt", "source": source.name, "source_sha256": sha256}
+    known = by_sha256(sha256)
+    if known is not None:
+        metadata |= {"architecture": known.architecture, "licence": known.licence.name}
+    return metadata

@@ -1,0 +1,149 @@
+"""Where weight files are found: the folders of ComfyUI, Visage's own, and any the user names."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .catalogue import Kind, KnownWeights, by_file_name, by_name, of_kind
+
+_PICKLES = (".pth", ".pt", ".ckpt")
+# In the order in which a name without suffix is resolved: the safe format first.
+_SUFFIXES: dict[Kind, tuple[str, ...]] = {
+    "detector": (".safetensors", ".sft", *_PICKLES, ".onnx"),
+    "restorer": (".safetensors", ".sft", *_PICKLES),
+    "parser": (".safetensors", ".sft", *_PICKLES),
+    "upscaler": (".safetensors", ".sft", *_PICKLES),
+}
+# Sub-folders of ComfyUI's models folder, as packs for faces have come to use them. Upscalers restore faces too.
+_COMFYUI_FOLDERS: dict[Kind, tuple[str, ...]] = {
+    "detector": ("facedetection", "ultralytics/bbox", "ultralytics/segm", "detection", "ultralytics"),
+    "restorer": ("facerestore_models", "face_restore", "upscale_models"),
+    "parser": ("facedetection",),
+    "upscaler": ("upscale_models",),
+}
+_CACHE_FOLDERS: dict[Kind, str] = {
+    "detector": "detectors",
+    "restorer": "restorers",
+    "parser": "parsers",
+    "upscaler": "upscalers",
+}
+
+
+def cache_folder() -> Path:
+    """Visage's own folder, which may not exist yet.
+
+    ``$XDG_CACHE_HOME/visage`` or ``~/.cache/visage``; on Windows ``%LOCALAPPDATA%\\visage``.
+    """
+    if sys.platform == "win32":
+        base, usual = os.environ.get("LOCALAPPDATA"), Path.home() / "AppData" / "Local"
+    else:
+        base, usual = os.environ.get("XDG_CACHE_HOME"), Path.home() / ".cache"
+    return (Path(base) if base else usual) / "visage"
+
+
+def comfyui_models() -> Path | None:
+    """The models folder of a ComfyUI on this machine: ``$COMFYUI_PATH``, else where comfy-cli installs it."""
+    named = os.environ.get("COMFYUI_PATH")
+    models = (Path(named).expanduser() if named else Path.home() / "comfy" / "ComfyUI") / "models"
+    return models if models.is_dir() else None
+
+
+def search_folders(kind: Kind, extra: Sequence[Path] = ()) -> list[Path]:
+    """Every folder in which weights of a kind are looked for, first choice first. Some may not exist.
+
+    Args:
+        extra: folders that the user named. Each is searched itself, then the sub-folders it has if it is laid out as
+            the models folder of ComfyUI is.
+    """
+    layout = [*_COMFYUI_FOLDERS[kind], _CACHE_FOLDERS[kind]]
+    folders: list[Path] = []
+    for folder in extra:
+        folders += [folder, *(folder / name for name in layout if (folder / name).is_dir())]
+    models = comfyui_models()
+    if models is not None:
+        folders += [models / name for name in _COMFYUI_FOLDERS[kind]]
+    folders.append(cache_folder() / _CACHE_FOLDERS[kind])
+    return folders
+
+
+def folder_for(known: KnownWeights) -> Path:
+    """Where a download of these weights belongs: in ComfyUI where there is one, so that both find it."""
+    models = comfyui_models()
+    return models / known.folder if models is not None else cache_folder() / _CACHE_FOLDERS[known.kind]
+
+
+def available(kind: Kind, extra: Sequence[Path] = ()) -> list[Path]:
+    """The weight files of a kind in :func:`search_folders`, in that order and by name within a folder.
+
+    A file that the catalogue knows to be of another kind is left out, except that upscalers count as restorers.
+    """
+    found: list[Path] = []
+    for folder in search_folders(kind, extra):
+        if folder.is_dir():
+            files = (path for path in folder.iterdir() if _may_be(kind, path))
+            found += sorted(files, key=lambda path: path.name.lower())
+    return list(dict.fromkeys(found))
+
+
+def find_weights(name_or_path: str | Path, kind: Kind, extra: Sequence[Path] = ()) -> Path:
+    """The weight file that a user means.
+
+    In this order: a path to a file, a file name in one of the folders, a file name without its suffix (in any case,
+    safetensors first), and a name of the catalogue.
+
+    Raises:
+        FileNotFoundError: nothing fits. The message says where it was looked for, what resembles it, and how to get
+            it.
+        IsADirectoryError: the path is a folder that is no name of a weight file either.
+    """
+    wanted = Path(name_or_path).expanduser()
+    if wanted.is_file():
+        return wanted
+    folders = search_folders(kind, extra)
+    for folder in folders:
+        if (folder / wanted).is_file():
+            return folder / wanted
+    known = by_name(str(name_or_path))
+    names = [wanted.name, *(Path(name).stem for name in (known.file_names if known else ()))]
+    files = available(kind, extra)
+    for name in names:
+        fitting = [path for path in files if path.stem.lower() == name.lower()]
+        if fitting:
+            return min(fitting, key=lambda path: _SUFFIXES[kind].index(path.suffix.lower()))
+    if wanted.is_dir():
+        raise IsADirectoryError(f"{wanted} is a folder. Name the weight file in it, or give the folder as --models.")
+    raise FileNotFoundError(_explain(str(name_or_path), kind, folders, files))
+
+
+def _may_be(kind: Kind, path: Path) -> bool:
+    if path.suffix.lower() not in _SUFFIXES[kind] or path.name.startswith(".") or not path.is_file():
+        return False
+    known = by_file_name(path.name)
+    return known is None or known.kind == kind or (kind, known.kind) == ("restorer", "upscaler")
+
+
+def _explain(wanted: str, kind: Kind, folders: Sequence[Path], files: Sequence[Path]) -> str:
+    lines = [f"No {kind} called {wanted}."]
+    known = by_name(wanted) or by_file_name(wanted)
+    if known is not None:
+        lines.append(f"Get it with:  visage models get {known.name}")
+    else:
+        names = {path.name for path in files} | {entry.name for entry in of_kind(kind)}
+        close = difflib.get_close_matches(wanted, sorted(names), n=3, cutoff=0.5)
+        if close:
+            lines.append(f"Did you mean {' or '.join(close)}?")
+    if files:
+        lines.append(f"There is: {', '.join(dict.fromkeys(path.name for path in files))}.")
+    lines.append("Looked in:")
+    lines += [f"  {folder}{_state(folder)}" for folder in folders]
+    return "\n".join(lines)
+
+
+def _state(folder: Path) -> str:
+    if not folder.is_dir():
+        return " (does not exist)"
+    return "" if any(folder.iterdir()) else " (empty)"
