@@ -1,0 +1,164 @@
+"""What is given as INPUT becomes a list of pictures and of the files to write."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from visage.cli.inputs import InputError, Job, plan
+
+
+def touch(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+def names(jobs: tuple[Job, ...], output: Path) -> list[str]:
+    return [job.target.relative_to(output).as_posix() for job in jobs]
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def test_files_keep_their_names_and_order(tmp_path: Path, out: Path) -> None:
+    folder = touch(tmp_path / "in", "b.png", "a.jpg", "no-suffix")
+    jobs = plan([str(folder / name) for name in ("b.png", "a.jpg", "no-suffix")], out).jobs
+    assert [job.source.name for job in jobs] == ["b.png", "a.jpg", "no-suffix"]
+    assert names(jobs, out) == ["b.png", "a.jpg", "no-suffix"]
+
+
+def test_folders_are_searched_below_and_keep_their_structure(tmp_path: Path, out: Path) -> None:
+    folder = touch(
+        tmp_path / "in", "b.PNG", "a.tiff", "x/y/c.webp", "x/d.bmp", "notes.txt", ".hidden.png", ".git/e.png"
+    )
+    assert names(plan([str(folder)], out).jobs, out) == ["a.tiff", "b.PNG", "x/d.bmp", "x/y/c.webp"]
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*.png", ["a.png", "b.png"]),
+        ("?.jpg", ["c.jpg"]),
+        ("[ab].*", ["a.png", "b.png"]),
+        ("*", ["a.png", "b.png", "c.jpg", "x/d.png", "x/y/e.png"]),
+        ("**/*.png", ["a.png", "b.png", "x/d.png", "x/y/e.png"]),
+        ("**", ["a.png", "b.png", "c.jpg", "x/d.png", "x/y/e.png"]),
+        ("x/*.png", ["d.png"]),
+        ("*/*.png", ["x/d.png"]),
+    ],
+)
+def test_patterns_work_where_the_shell_leaves_them(
+    pattern: str, expected: list[str], tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = touch(tmp_path / "in", "a.png", "b.png", "c.jpg", "notes.txt", "x/d.png", "x/y/e.png")
+    assert sorted(names(plan([str(folder / pattern)], out).jobs, out)) == expected
+    monkeypatch.chdir(folder)
+    assert sorted(names(plan([pattern], out).jobs, out)) == expected
+
+
+def test_a_name_with_brackets_is_a_file_first(tmp_path: Path, out: Path) -> None:
+    folder = touch(tmp_path / "in", "face[1].png", "face1.png")
+    assert names(plan([str(folder / "face[1].png")], out).jobs, out) == ["face[1].png"]
+
+
+def test_the_home_folder_may_be_abbreviated(tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    touch(tmp_path / "in", "a.png")
+    assert names(plan(["~/in/*.png"], out).jobs, out) == ["a.png"]
+
+
+def test_the_same_picture_is_done_once(tmp_path: Path, out: Path) -> None:
+    folder = touch(tmp_path / "in", "a.png")
+    found = plan([str(folder / "a.png"), str(folder), str(folder / "*.png"), str(folder / "x" / ".." / "a.png")], out)
+    assert names(found.jobs, out) == ["a.png"]
+
+
+def test_existing_results_are_left_out_unless_they_may_be_overwritten(tmp_path: Path, out: Path) -> None:
+    folder = touch(tmp_path / "in", "a.png", "b.png")
+    touch(out, "a.png")
+    found = plan([str(folder)], out)
+    assert names(found.jobs, out) == ["b.png"]
+    assert found.existing == (out / "a.png",)
+    again = plan([str(folder)], out, overwrite=True)
+    assert names(again.jobs, out) == ["a.png", "b.png"]
+    assert again.existing == ()
+    touch(out, "b.png")
+    assert plan([str(folder)], out).jobs == ()
+
+
+def test_the_output_folder_is_no_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`visage restore . --output out` twice must not restore its own results."""
+    folder = touch(tmp_path, "a.png", "out/a.png", "out/x/b.png")
+    monkeypatch.chdir(folder)
+    for given in (".", "*", "**/*.png", str(folder)):
+        found = plan([given], Path("out"), overwrite=True)
+        assert names(found.jobs, Path("out")) == ["a.png"], given
+
+
+def test_results_may_be_inputs_when_they_are_asked_for(tmp_path: Path) -> None:
+    touch(tmp_path, "out/first/a.png")
+    found = plan([str(tmp_path / "out" / "first")], tmp_path / "out")
+    assert names(found.jobs, tmp_path / "out") == ["a.png"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_an_input_is_never_overwritten(tmp_path: Path, overwrite: bool) -> None:
+    folder = touch(tmp_path / "in", "a.png", "x/b.png")
+    for given in (str(folder), str(folder / "a.png"), str(folder / "*.png")):
+        with pytest.raises(InputError, match=r"a\.png is one of the inputs"):
+            plan([given], folder, overwrite=overwrite)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
+def test_an_input_is_never_overwritten_by_another_name(tmp_path: Path, out: Path) -> None:
+    folder = touch(tmp_path / "in", "a.png")
+    out.mkdir()
+    os.link(folder / "a.png", out / "a.png")
+    with pytest.raises(InputError, match="one of the inputs"):
+        plan([str(folder)], out, overwrite=True)
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(InputError, match="one of the inputs"):
+        plan([str(folder)], tmp_path / "link", overwrite=True)
+
+
+def test_two_pictures_with_one_result_are_refused(tmp_path: Path, out: Path) -> None:
+    folder = touch(tmp_path, "one/a.png", "two/a.png")
+    with pytest.raises(InputError) as failure:
+        plan([str(folder / "one" / "a.png"), str(folder / "two")], out)
+    for part in (str(folder / "one" / "a.png"), str(folder / "two" / "a.png"), str(out / "a.png"), "--output"):
+        assert part in str(failure.value)
+    assert names(plan([str(folder)], out).jobs, out) == ["one/a.png", "two/a.png"]
+
+
+def test_nothing_found_is_an_error(tmp_path: Path, out: Path) -> None:
+    touch(tmp_path / "empty", "notes.txt")
+    for given, told in {
+        str(tmp_path / "missing.png"): "no such file or folder",
+        str(tmp_path / "empty"): "no pictures in this folder",
+        str(tmp_path / "*.png"): "no picture matches",
+    }.items():
+        with pytest.raises(InputError, match=told):
+            plan([given], out)
+
+
+def test_one_wrong_input_does_not_stop_the_others(tmp_path: Path, out: Path) -> None:
+    folder = touch(tmp_path / "in", "a.png")
+    found = plan([str(tmp_path / "missing.png"), str(folder)], out)
+    assert names(found.jobs, out) == ["a.png"]
+    assert len(found.problems) == 1
+    assert "missing.png: no such file" in found.problems[0]
+
+
+def test_the_output_must_be_a_folder(tmp_path: Path) -> None:
+    folder = touch(tmp_path / "in", "a.png", "file")
+    for output in (folder / "file", folder / "result.png"):
+        with pytest.raises(InputError, match="Name a folder"):
+            plan([str(folder / "a.png")], output)
