@@ -17,8 +17,8 @@ from .faces.geometry import apply
 from .faces.masks import FEATHER, MaskShape, ellipse, hull, soft_square
 from .faces.paste import Patch, blend, lay_out
 from .faces.selection import Selection, reasons_to_skip
-from .models.host import Host
-from .models.restorers.restorer import Restorer
+from .models.host import Host, Progress
+from .models.restorers import InvalidOutputError, Restorer
 
 # Faces are worked on in groups of whole frames, so that a long video does not hold all of its crops at once.
 _GROUP_PIXELS = 64 * 512 * 512
@@ -131,17 +131,14 @@ def restore(
             for size, members in group.items():
                 placed = [(member.frame, member.face) for member in members]
                 crops = plan_crops(placed, size, faces.width, faces.height, len(frames))
-                restored = restorer.restore(extract(frames, crops).movedim(-1, 1), settings.fidelity).movedim(1, -1)
-                good = [index for index, crop in enumerate(restored) if bool(crop.isfinite().all())]
-                for index in set(range(len(members))).difference(good):
-                    reasons[members[index].frame][members[index].position] = _failure(
-                        restorer, members[index], settings
-                    )
-                patches += _patches(canvas, frames, crops.take(good), restored[good], region, settings)
+                restored, failures = _restore_crops(frames, crops, restorer, settings, progress)
+                good = [index for index in range(len(members)) if index not in failures]
+                for index, failure in failures.items():
+                    reasons[members[index].frame][members[index].position] = failure
                 for index in good:
                     key = (members[index].frame, members[index].position)
-                    enlargements[key] = restored.shape[1] / crops.native_sides[index]
-                progress.advance(len(members))
+                    enlargements[key] = size * restorer.scale / crops.native_sides[index]
+                patches += _patches(canvas, frames, crops.take(good), restored, region, settings)
             blend(result, changed, canvas, patches, settings.strength)
         canvas = result
     outcomes = tuple(
@@ -182,14 +179,29 @@ def _in_groups(chosen: Sequence[_Chosen], restorer: Restorer, faces: Faces) -> I
     yield group
 
 
-def _failure(restorer: Restorer, member: _Chosen, settings: RestoreSettings) -> str:
-    reason = f"{restorer.name} gave values that are no numbers"
-    if settings.on_error == "stop":
-        raise RestorationError(
-            f"{reason} for face {member.position + 1} of image {member.frame + 1}. "
-            "Load the model with fp32 precision, or check its file with `visage models verify`."
-        )
-    return reason
+def _restore_crops(
+    frames: Tensor, crops: Crops, restorer: Restorer, settings: RestoreSettings, progress: Progress
+) -> tuple[Tensor, dict[int, str]]:
+    """Restored crops ``[N, S, S, 3]`` without those that failed, and why each of those did."""
+    pixels = extract(frames, crops)
+    for index, crop in enumerate(pixels):
+        if not bool(crop.isfinite().all()):
+            raise ValueError(f"Image {crops.frame_of[index] + 1} holds values that are not finite numbers.")
+    failures: dict[int, str] = {}
+    while True:
+        left = [index for index in range(len(crops)) if index not in failures]
+        try:
+            restored = restorer.restore(pixels[left].movedim(-1, 1), settings.fidelity, progress)
+            return restored.movedim(1, -1), failures
+        except InvalidOutputError as error:
+            first = left[error.positions[0]]
+            if settings.on_error == "stop":
+                raise RestorationError(
+                    f"{restorer.name} gave values that are no numbers for face {crops.faces[first].index + 1} of image "
+                    f"{crops.frame_of[first] + 1}. Load it with precision fp32, or check its file with "
+                    "`visage models verify`."
+                ) from error
+            failures |= {left[position]: f"{restorer.name} failed on it" for position in error.positions}
 
 
 def _patches(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from .alignment import FFHQ, Template, align
 from .face import Face
-from .geometry import invert, scale_of
+from .geometry import compose, invert, resize_matrix, scale_of
 from .sampling import view
 
 
@@ -40,15 +40,17 @@ class Crops:
 
     def take(self, indices: Sequence[int]) -> Crops:
         """Some of the crops, in the order given."""
-        return Crops(
-            self.size,
-            self.width,
-            self.height,
-            self.batch,
-            tuple(self.frame_of[index] for index in indices),
-            tuple(self.faces[index] for index in indices),
-            self.matrices[list(indices)],
+        return replace(
+            self,
+            frame_of=tuple(self.frame_of[index] for index in indices),
+            faces=tuple(self.faces[index] for index in indices),
+            matrices=self.matrices[list(indices)],
         )
+
+    def on_frames_of(self, width: int, height: int) -> Crops:
+        """The same crops of the same frames at another size."""
+        resized = resize_matrix(width / self.width, height / self.height)
+        return replace(self, width=width, height=height, matrices=compose(self.matrices, invert(resized)))
 
     @property
     def native_sides(self) -> list[float]:

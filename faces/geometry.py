@@ -68,8 +68,8 @@ def invert(matrix: Tensor) -> Tensor:
     """The matrix that undoes ``matrix`` ``[..., 2, 3]``."""
     a, b, x = matrix[..., 0, :].unbind(-1)
     c, d, y = matrix[..., 1, :].unbind(-1)
-    rows = torch.stack([d, -b, b * y - d * x, -c, a, c * x - a * y], dim=-1) / (a * d - b * c)[..., None]
-    return rows.unflatten(-1, (2, 3))
+    inverse = torch.stack([d, -b, b * y - d * x, -c, a, c * x - a * y], dim=-1) / (a * d - b * c)[..., None]
+    return inverse.reshape(matrix.shape)
 
 
 def resize_matrix(scale_x: float, scale_y: float | None = None) -> Tensor:

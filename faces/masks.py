@@ -102,7 +102,7 @@ def _cross(origin: Point, one: Point, two: Point) -> float:
 
 def _distance_to_convex(corners: tuple[Point, ...], x: Tensor, y: Tensor) -> Tensor:
     """Distance to a convex polygon, 0 inside it."""
-    outside = torch.full(torch.broadcast_shapes(x.shape, y.shape), math.inf, device=x.device)
+    outside = torch.full_like(x + y, math.inf)
     inside = torch.ones_like(outside, dtype=torch.bool)
     for (ax, ay), (bx, by) in zip(corners, corners[1:] + corners[:1], strict=True):
         dx, dy = bx - ax, by - ay

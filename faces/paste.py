@@ -100,10 +100,8 @@ def lay_out(
     Returns:
         The patches of those crops that reach into their frame.
     """
-    enlarged = resize_matrix(frames.shape[2] / crops.width, frames.shape[1] / crops.height)
-    from_frame = compose(crops.matrices, invert(enlarged))
     patches = []
-    for index, matrix in enumerate(from_frame):
+    for index, matrix in enumerate(crops.on_frames_of(frames.shape[2], frames.shape[1]).matrices):
         colours, mask = pixels[index].to(frames.device), masks[index].to(frames.device)
         patch = _lay_out_one(frames, crops.frame_of[index], matrix, crops.size, colours, mask, interpolation)
         if patch is not None:

@@ -1,0 +1,83 @@
+"""Reading pictures batch by batch, and remembering which could not be read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from .images import ImageError, Picture, load_image
+from .inputs import Job, Plan
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures of one size."""
+
+    jobs: tuple[Job, ...]
+    pictures: tuple[Picture, ...]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        height, width = self.pictures[0].pixels.shape[:2]
+        return width, height
+
+    @property
+    def frames(self) -> Tensor:
+        """``[B, H, W, 3]`` float32 0..1."""
+        return torch.stack([picture.pixels for picture in self.pictures])
+
+
+@dataclass
+class Failures:
+    """Inputs on which something failed, and why. The work goes on with the others."""
+
+    reasons: dict[str, str] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, plan: Plan) -> Failures:
+        """Begins with what is known before any picture is read; results that are there already are only told."""
+        for path in plan.existing:
+            print(f"{path} is there already. Add --overwrite to replace it.", file=sys.stderr)
+        return cls(problems=plan.problems)
+
+    def add(self, job: Job, error: Exception) -> None:
+        self.reasons[str(job.source)] = str(error)
+
+    def add_all(self, jobs: Iterable[Job], error: Exception) -> None:
+        for job in jobs:
+            self.add(job, error)
+
+    def tell(self) -> int:
+        """Prints what failed and returns the exit code: 1 if anything did."""
+        for problem in self.problems:
+            print(problem, file=sys.stderr)
+        for source, reason in self.reasons.items():
+            print(reason if source in reason else f"{source}: {reason}", file=sys.stderr)
+        return int(bool(self.reasons or self.problems))
+
+
+def batches(jobs: Sequence[Job], size: int, failures: Failures) -> Iterator[Batch]:
+    """Reads pictures in their order, and gives neighbours of the same size together, ``size`` at most."""
+    waiting: list[tuple[Job, Picture]] = []
+    for job in jobs:
+        try:
+            picture = load_image(job.source)
+        except ImageError as error:
+            failures.add(job, error)
+            continue
+        if waiting and (len(waiting) == size or picture.pixels.shape != waiting[0][1].pixels.shape):
+            yield _batch(waiting)
+            waiting = []
+        waiting.append((job, picture))
+    if waiting:
+        yield _batch(waiting)
+
+
+def _batch(pairs: Sequence[tuple[Job, Picture]]) -> Batch:
+    return Batch(tuple(job for job, _ in pairs), tuple(picture for _, picture in pairs))

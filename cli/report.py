@@ -1,0 +1,53 @@
+"""What was found and done, as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ..faces.face import Face
+from ..models.atomic import replacing
+from ..pipeline import Outcome
+
+
+def described(face: Face) -> dict[str, object]:
+    """A face as plain data: pixels with two decimals, scores with four."""
+    return {
+        "box": [round(value, 2) for value in face.box],
+        "score": round(face.score, 4),
+        "label": face.label,
+        "landmarks": None if face.landmarks is None else [[round(x, 2), round(y, 2)] for x, y in face.landmarks],
+        "roll": None if face.roll is None else round(face.roll, 1),
+    }
+
+
+def outcome_described(outcome: Outcome) -> dict[str, object]:
+    enlargement = None if outcome.enlargement is None else round(outcome.enlargement, 3)
+    return described(outcome.face) | {
+        "action": outcome.action,
+        "reason": outcome.reason,
+        "enlargement": enlargement,
+    }
+
+
+def frame_described(
+    source: Path, target: Path | None, width: int, height: int, faces: Iterable[Mapping[str, object]]
+) -> dict[str, object]:
+    return {
+        "input": str(source),
+        "output": None if target is None else str(target),
+        "size": [width, height],
+        "faces": list(faces),
+    }
+
+
+def write_report(path: Path, frames: Iterable[Mapping[str, object]], failures: Mapping[str, str]) -> None:
+    """Writes the report; the file appears only when it is whole."""
+    report = {
+        "frames": list(frames),
+        "errors": [{"input": source, "error": reason} for source, reason in failures.items()],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as unfinished:
+        unfinished.write_text(json.dumps(report, indent=1), encoding="utf-8")

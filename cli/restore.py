@@ -1,0 +1,200 @@
+"""``visage restore``: finds the faces in pictures, restores them and puts them back."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..drawing import side_by_side
+from ..faces.crops import extract, plan_crops
+from ..faces.face import Faces
+from ..faces.masks import FEATHER
+from ..models.detectors import DetectionSettings, Detector
+from ..models.host import TorchHost
+from ..models.locations import find_weights
+from ..models.restorers import InvalidOutputError, Restorer, load_restorer
+from ..models.upscaler import Upscaler, load_upscaler, resize_frames
+from ..models.weights import WeightsError
+from ..pipeline import Outcome, Restoration, RestorationError, RestoreSettings, restore
+from . import options
+from .batches import Batch, Failures, batches
+from .images import ImageError, Picture, save_image
+from .inputs import InputError, Job, plan
+from .models import Subparsers
+from .report import frame_described, outcome_described, write_report
+
+# Side of the aligned crops that --crops writes.
+_CROP = 512
+
+
+def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("restore", help="restore the faces in pictures")
+    options.add_inputs(parser)
+    parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="folder for the results")
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    options.add_detection(parser)
+    look = parser.add_argument_group("how faces are restored")
+    look.add_argument("--restorer", metavar="NAME|FILE", help="default: GFPGAN, else CodeFormer, else what is found")
+    look.add_argument(
+        "--fidelity", metavar="F", type=options.share, default=0.5, help="CodeFormer: 0 quality, 1 faithful"
+    )
+    look.add_argument(
+        "--strength", metavar="S", type=options.share, default=1.0, help="how much is blended in (default 1)"
+    )
+    look.add_argument(
+        "--colour", metavar="C", type=options.share, default=1.0, help="keep the original colour (default 1)"
+    )
+    look.add_argument("--mask", choices=("square", "ellipse", "hull"), default="square", help="what part is put back")
+    look.add_argument("--feather", metavar="F", type=options.share, default=FEATHER, help="softness of its edge")
+    look.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="bf16 where it was measured safe")
+    look.add_argument("--skip-failed", action="store_true", help="leave a face as it was if the network fails on it")
+    frame = parser.add_argument_group("the whole picture")
+    frame.add_argument(
+        "--upscale", metavar="N", type=_factor, help="enlarge N times (default 1, or the upscaler's own)"
+    )
+    frame.add_argument("--upscaler", metavar="FILE", help="network for the background (Real-ESRGAN kind)")
+    told = parser.add_argument_group("what else is written")
+    told.add_argument("--report", metavar="FILE", type=Path, help="what was done to every face, as JSON")
+    told.add_argument("--crops", metavar="DIR", type=Path, help="every face before and after, as aligned crops")
+    told.add_argument("--compare", action="store_true", help="before and after side by side, beside each result")
+    parser.set_defaults(run=run)
+
+
+@dataclass(frozen=True)
+class _Tools:
+    """Everything that is loaded once for all pictures."""
+
+    host: TorchHost
+    detector: Detector
+    restorer: Restorer
+    upscaler: Upscaler | None
+    upscale: float
+    detection: DetectionSettings
+    settings: RestoreSettings
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Returns 0, or 1 where a picture failed."""
+    try:
+        todo = plan(arguments.inputs, arguments.output, overwrite=arguments.overwrite)
+        tools = _tools(arguments)
+    except (InputError, OSError, WeightsError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    failures = Failures.of(todo)
+    frames: list[dict[str, object]] = []
+    progress = tools.host.progress(max(len(todo.jobs), 1), "pictures")
+    for batch in batches(todo.jobs, arguments.batch, failures):
+        try:
+            faces, restoration = _restore(batch.frames, tools)
+            for index, (job, picture) in enumerate(zip(batch.jobs, batch.pictures, strict=True)):
+                frames.append(_write(job, picture, restoration.frames[index], restoration.outcomes[index], arguments))
+            if arguments.crops:
+                _write_crops(batch, faces, restoration, arguments.crops)
+        except (ValueError, MemoryError, RestorationError, InvalidOutputError, ImageError, OSError) as error:
+            failures.add_all(batch.jobs, error)
+        progress.advance(len(batch.jobs))
+    if arguments.report:
+        write_report(arguments.report, frames, failures.reasons)
+    return failures.tell()
+
+
+def _tools(arguments: argparse.Namespace) -> _Tools:
+    host = options.host_of(arguments)
+    upscaler = None
+    if arguments.upscaler is not None:
+        upscaler = load_upscaler(find_weights(arguments.upscaler, "upscaler", arguments.models), host)
+    return _Tools(
+        host,
+        options.detector_of(arguments, host),
+        load_restorer(options.restorer_file_of(arguments), host, arguments.precision),
+        upscaler,
+        arguments.upscale or (upscaler.scale if upscaler else 1),
+        options.detection_of(arguments),
+        RestoreSettings(
+            fidelity=arguments.fidelity,
+            strength=arguments.strength,
+            colour=arguments.colour,
+            mask=arguments.mask,
+            feather=arguments.feather,
+            selection=options.selection_of(arguments),
+            on_error="skip" if arguments.skip_failed else "stop",
+        ),
+    )
+
+
+@torch.inference_mode()
+def _restore(frames: Tensor, tools: _Tools) -> tuple[Faces, Restoration]:
+    height, width = frames.shape[1:3]
+    found = tools.detector.detect(frames, tools.detection)
+    faces = Faces(width, height, tuple(tuple(some) for some in found))
+    background = None
+    if tools.upscaler is not None:
+        background = tools.upscaler.upscale(frames, tools.upscale)
+    elif tools.upscale != 1:
+        background = resize_frames(frames, tools.upscale)
+    return faces, restore(frames, faces, tools.restorer, tools.host, tools.settings, background)
+
+
+def _write(
+    job: Job, picture: Picture, pixels: Tensor, outcomes: Sequence[Outcome], arguments: argparse.Namespace
+) -> dict[str, object]:
+    """Writes one result, and what the report says of it."""
+    same = pixels.shape == picture.pixels.shape and torch.equal(pixels, picture.pixels)
+    if same and job.source.suffix == job.target.suffix:
+        # Nothing was done: not even the loss of another JPEG compression.
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(job.source, job.target)
+    else:
+        save_image(job.target, _at_size(picture, pixels))
+    if arguments.compare:
+        _write_comparison(job.target, picture, pixels)
+    height, width = picture.pixels.shape[:2]
+    return frame_described(job.source, job.target, width, height, map(outcome_described, outcomes))
+
+
+def _at_size(picture: Picture, pixels: Tensor) -> Picture:
+    """The picture with other pixels; its transparency at their size."""
+    alpha = picture.alpha
+    if alpha is not None and alpha.shape != pixels.shape[:2]:
+        alpha = _resized(alpha[..., None].expand(-1, -1, 3), pixels)[..., 0].contiguous()
+    return replace(picture, pixels=pixels, alpha=alpha)
+
+
+def _resized(pixels: Tensor, like: Tensor) -> Tensor:
+    return resize_frames(pixels[None], like.shape[0] / pixels.shape[0])[0]
+
+
+def _write_comparison(target: Path, picture: Picture, pixels: Tensor) -> None:
+    before = _resized(picture.pixels, pixels)
+    path = target.with_name(f"{target.stem}_compare{target.suffix}")
+    save_image(path, replace(picture, pixels=side_by_side([before, pixels]), alpha=None))
+
+
+def _write_crops(batch: Batch, faces: Faces, restoration: Restoration, folder: Path) -> None:
+    """``NAME_face1_before.png`` and ``NAME_face1_after.png`` for every face that was restored."""
+    restored = faces.with_frames(
+        [outcome.face for outcome in frame if outcome.action == "restored"] for frame in restoration.outcomes
+    )
+    crops = plan_crops(restored.placed, _CROP, faces.width, faces.height, len(batch.jobs))
+    after = crops.on_frames_of(restoration.frames.shape[2], restoration.frames.shape[1])
+    for index, (frame, face) in enumerate(restored.placed):
+        job, picture = batch.jobs[frame], batch.pictures[frame]
+        for name, frames, where in (("before", batch.frames, crops), ("after", restoration.frames, after)):
+            path = folder / f"{job.target.stem}_face{face.index + 1}_{name}.png"
+            pixels = extract(frames, where.take([index]))[0]
+            save_image(path, Picture(pixels, depth=picture.depth, metadata=picture.metadata))
+
+
+def _factor(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 8:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 8")
+    return value
