@@ -14,7 +14,7 @@ from ..models.host import TorchHost
 from ..models.locations import available, find_weights
 
 # Which detector is taken where the user names none: those with landmarks come first, the surest among them leading.
-_DETECTORS = ("yolov8n-face", "retinaface-resnet50", "retinaface-mobilenet", "yunet")
+_DETECTORS = ("retinaface-resnet50", "yolov8n-face", "retinaface-mobilenet", "yunet")
 _RESTORERS = ("gfpgan-1.4", "codeformer", "restoreformer", "gfpgan-1.3", "gfpgan-1.2")
 
 

@@ -2,9 +2,9 @@
 
 Growing is bicubic. Shrinking is bilinear from a grid that is at most sqrt(3) finer than the result, got by averaging
 areas: a tent and a box of that width have together the variance of the box that one new pixel covers. Against a
-6 x 6 supersampled reference the root mean square error on photographs is 0.5 levels of 255 at a shrink of 1.2 and
-0.9 at 4, where averaging down to the very size and then interpolating gives 0.7 and 1.9, and plain bilinear 0.5 and
-2.9 (`python benchmarks/sampling.py`).
+6 x 6 supersampled reference the root mean square error on a photograph is 1.7 levels of 255 at a shrink of 1.2 and
+3.2 at 4, where averaging down to the very size and then interpolating gives 6.3 and 8.1, and plain bilinear 1.7 and
+10.6 (`python benchmarks/sampling.py`).
 
 Images here are ``[H, W, C]`` float32, as frames are. On the CPU the work is done by OpenCV 5 on the tensors' own
 memory, which is three times as fast as ``grid_sample`` there and, unlike OpenCV 4 with its 1/32 px tables, the same

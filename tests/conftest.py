@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,23 @@ def data() -> Path:
 @pytest.fixture
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(20)
+
+
+@pytest.fixture(scope="session")
+def upscaler_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes real networks of the Real-ESRGAN compact kind that give back their input plus an offset."""
+    folder = tmp_path_factory.mktemp("networks")
+
+    def make(scale: int = 1, offset: float = 0.0) -> Path:
+        from safetensors.torch import save_file
+        from spandrel.architectures.Compact import Compact
+
+        network = Compact(num_feat=4, num_conv=1, upscale=scale)
+        tensors = {name: torch.zeros_like(value) for name, value in network.state_dict().items()}
+        last = max(int(name.split(".")[1]) for name in tensors)
+        tensors[f"body.{last}.bias"] += offset
+        path = folder / f"compact-x{scale}-{offset}.safetensors"
+        save_file(tensors, path)
+        return path
+
+    return make

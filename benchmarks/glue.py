@@ -1,0 +1,92 @@
+"""Align, mask and paste: Visage against facexlib's FaceRestoreHelper, without detection and network.
+
+Both get the same landmarks and the same restored faces (the crops themselves), and both use a soft square mask.
+
+    python benchmarks/glue.py [--face 300] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from timing import options, paired, write_json
+from visage.faces.alignment import FFHQ
+from visage.faces.crops import extract, plan_crops
+from visage.faces.face import Face
+from visage.faces.masks import soft_square
+from visage.faces.paste import paste
+
+SIZES = {"1080p": (1920, 1080), "4K": (3840, 2160)}
+ANGLES = (-25, 10, 5, -8, 30, -3, 15, 0)
+
+
+def main() -> None:
+    parser = options(__doc__ or "", rounds=7)
+    parser.add_argument("--face", type=float, default=300, help="longer side of a face's box in pixels (default 300)")
+    arguments = parser.parse_args()
+    figures: dict[str, object] = {"torch threads": torch.get_num_threads(), "face": arguments.face}
+    print(f"{torch.get_num_threads()} threads, faces of {arguments.face:g} px (crop squares of "
+          f"{arguments.face * FFHQ.box_share:.0f} px), median of {arguments.rounds} rounds")
+    print(f"{'':18}{'facexlib':>12}{'Visage':>12}{'ratio':>9}{'without the copy':>20}")
+    for name, (width, height) in SIZES.items():
+        picture = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        frames = torch.from_numpy(picture.astype(np.float32) / 255)[None]
+        for count in (1, 8):
+            faces = [_face(index, width, height, arguments.face) for index in range(count)]
+            ours, theirs = paired(_visage(frames, faces), _facexlib(picture, faces), arguments.rounds)
+            copy, _ = paired(frames.clone, frames.clone, arguments.rounds)
+            label = f"{name}, {count} face{'s' if count > 1 else ''}"
+            print(f"{label:18}{theirs * 1e3:9.0f} ms{ours * 1e3:9.1f} ms{theirs / ours:8.1f}x{(ours - copy) * 1e3:17.1f} ms")
+            figures[label] = {"facexlib": theirs, "visage": ours, "ratio": theirs / ours, "copy": copy}
+    write_json(arguments.json, figures)
+
+
+def _face(index: int, width: int, height: int, size: float) -> Face:
+    """Eight faces in two rows of four, turned by different angles."""
+    x, y = width * (index % 4 + 0.5) / 4, height * (index // 4 + 0.5) / 2
+    turn, unit = math.radians(ANGLES[index]), size * FFHQ.box_share / FFHQ.size
+    points = []
+    for px, py in FFHQ.points:
+        dx, dy = (px - 255.5) * unit, (py - 255.5) * unit
+        points.append((x + dx * math.cos(turn) - dy * math.sin(turn), y + dx * math.sin(turn) + dy * math.cos(turn)))
+    half = size / 2
+    return Face((x - half, y - half, x + half, y + half), landmarks=tuple(points))  # type: ignore[arg-type]
+
+
+def _visage(frames: torch.Tensor, faces: list[Face]) -> Callable[[], object]:
+    batch, height, width, _ = frames.shape
+
+    def run() -> torch.Tensor:
+        crops = plan_crops([(0, face) for face in faces], 512, width, height, batch)
+        mask = soft_square(512).expand(len(faces), -1, -1)
+        return paste(frames, crops, extract(frames, crops), mask)[0]
+
+    return run
+
+
+def _facexlib(picture: np.ndarray, faces: list[Face]) -> Callable[[], object]:
+    from facexlib.utils.face_restoration_helper import FaceRestoreHelper
+
+    helper = FaceRestoreHelper.__new__(FaceRestoreHelper)  # Its constructor downloads two networks.
+    helper.upscale_factor, helper.face_size, helper.crop_ratio = 1, (512, 512), (1, 1)
+    helper.face_template = np.array(FFHQ.points)
+    helper.use_parse = helper.pad_blur = False
+
+    def run() -> object:
+        helper.clean_all()
+        helper.read_image(picture)
+        helper.all_landmarks_5 = [np.array(face.landmarks) for face in faces]
+        helper.align_warp_face()
+        for crop in helper.cropped_faces:
+            helper.add_restored_face(crop)
+        helper.get_inverse_affine()
+        return helper.paste_faces_to_input_image()
+
+    return run
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""The command line on real photographs with a real detector; restorers are tiny real networks made on the fly."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from visage.cli import main
+from visage.cli.images import Picture, load_image, save_image
+from visage.models.upscaler import resize_frames
+
+
+@pytest.fixture(scope="module")
+def photograph(data: Path) -> torch.Tensor:
+    """Six people, 500 x 332."""
+    return load_image(data / "photos" / "dlib_faces" / "2008_002470.jpg").pixels
+
+
+@pytest.fixture
+def visage(data, tmp_path, upscaler_file, monkeypatch):
+    """Runs a command with the detector of the development data and a restorer that brightens."""
+    monkeypatch.setenv("COMFYUI_PATH", str(tmp_path / "none"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    detector = str(data / "weights" / "yolov8n-face.pt")
+
+    def run(command: str, *arguments: object, restorer: Path | None = None) -> int:
+        given = [command, *map(str, arguments), "--detector", detector, "--device", "cpu"]
+        if command == "restore":
+            given += ["--restorer", str(restorer or upscaler_file(1, 0.2)), "--output", str(tmp_path / "out")]
+        return main(given)
+
+    return run
+
+
+def test_a_folder_goes_in_and_the_same_folder_comes_out(visage, photograph, tmp_path, capsys) -> None:
+    folder = tmp_path / "in"
+    save_image(folder / "group.png", Picture(photograph))
+    save_image(folder / "deeper" / "empty.jpg", Picture(photograph[280:, :100], format="JPEG"))
+    (folder / "broken.png").write_bytes((folder / "group.png").read_bytes()[:2000])
+    (folder / "notes.txt").write_text("not a picture")
+    report_file = tmp_path / "report.json"
+    assert visage("restore", folder, "--colour", 0, "--report", report_file) == 1
+    assert "broken.png" in capsys.readouterr().err
+
+    report = json.loads(report_file.read_text())
+    frames = {Path(frame["input"]).name: frame for frame in report["frames"]}
+    assert set(frames) == {"group.png", "empty.jpg"}
+    assert [Path(error["input"]).name for error in report["errors"]] == ["broken.png"]
+    group = frames["group.png"]
+    assert group["size"] == [500, 332]
+    assert len(group["faces"]) == 6
+    assert all(face["action"] == "restored" and face["reason"] is None for face in group["faces"])
+    assert all(len(face["landmarks"]) == 5 and 0.5 <= face["score"] <= 1 for face in group["faces"])
+    assert frames["empty.jpg"]["faces"] == []
+
+    result = load_image(tmp_path / "out" / "group.png").pixels
+    x1, y1, x2, y2 = (int(value) for value in group["faces"][0]["box"])
+    assert float((result - photograph)[y1:y2, x1:x2].mean()) > 0.05
+    # Without a face it is the very file, not another JPEG of it.
+    copied = tmp_path / "out" / "deeper" / "empty.jpg"
+    assert copied.read_bytes() == (folder / "deeper" / "empty.jpg").read_bytes()
+
+
+def test_results_are_never_overwritten_unasked(visage, photograph, tmp_path, capsys) -> None:
+    source = tmp_path / "in" / "group.png"
+    save_image(source, Picture(photograph))
+    assert visage("restore", source) == 0
+    first = (tmp_path / "out" / "group.png").read_bytes()
+    assert visage("restore", source, "--strength", 0.3) == 0
+    assert (tmp_path / "out" / "group.png").read_bytes() == first
+    assert "--overwrite" in capsys.readouterr().err
+    assert visage("restore", source, "--strength", 0.3, "--overwrite") == 0
+    assert (tmp_path / "out" / "group.png").read_bytes() != first
+
+
+def test_sixteen_bits_alpha_and_the_workflow_come_through(visage, photograph, tmp_path) -> None:
+    from visage.cli.metadata import Metadata
+
+    alpha = torch.linspace(0, 1, 500).expand(332, -1).contiguous()
+    source = tmp_path / "in" / "deep.png"
+    save_image(source, Picture(photograph, alpha, 16, metadata=Metadata(text={"workflow": "{}"})))
+    assert visage("restore", source) == 0
+    result = load_image(tmp_path / "out" / "deep.png")
+    assert result.depth == 16
+    assert result.metadata.text == {"workflow": "{}"}
+    assert torch.equal(result.alpha, load_image(source).alpha)
+    assert cv2.imread(str(tmp_path / "out" / "deep.png"), cv2.IMREAD_UNCHANGED).dtype == np.uint16
+
+
+@pytest.mark.parametrize("with_network", [False, True])
+def test_upscaling_doubles_the_size_and_keeps_the_geometry(
+    visage, photograph, tmp_path, upscaler_file, with_network
+) -> None:
+    source = tmp_path / "in" / "group.png"
+    save_image(source, Picture(photograph))
+    network = ["--upscaler", upscaler_file(2)] if with_network else []
+    assert visage("restore", source, "--upscale", 2, *network, restorer=upscaler_file(1)) == 0
+    result = load_image(tmp_path / "out" / "group.png").pixels
+    assert result.shape == (664, 1000, 3)
+    reduced = resize_frames(result[None], 0.5)[0]
+    # The restorer changes nothing, so neither face nor background may move or change: not by half a pixel.
+    assert float((reduced - photograph).abs().mean()) * 255 < 2.5
+    shifted = torch.roll(photograph, 1, 1)
+    assert float((reduced - photograph).abs().mean()) < 0.4 * float((shifted - photograph).abs().mean())
+
+
+def test_selection_crops_and_comparison(visage, photograph, tmp_path) -> None:
+    source = tmp_path / "in" / "group.png"
+    save_image(source, Picture(photograph))
+    report_file = tmp_path / "report.json"
+    arguments = ["--max-faces", 2, "--crops", tmp_path / "crops", "--compare", "--report", report_file]
+    assert visage("restore", source, *arguments) == 0
+    faces = json.loads(report_file.read_text())["frames"][0]["faces"]
+    restored = [face for face in faces if face["action"] == "restored"]
+    assert len(restored) == 2
+    assert {face["reason"] for face in faces if face["action"] == "skipped"} == {"not among the 2 largest"}
+    names = sorted(path.name for path in (tmp_path / "crops").iterdir())
+    assert len(names) == 4
+    assert all(load_image(tmp_path / "crops" / name).pixels.shape == (512, 512, 3) for name in names)
+    assert load_image(tmp_path / "out" / "group_compare.png").pixels.shape == (332, 1008, 3)
+
+
+def test_detect_tells_draws_and_writes_json(visage, photograph, tmp_path, capsys) -> None:
+    source = tmp_path / "in" / "group.png"
+    save_image(source, Picture(photograph))
+    assert visage("detect", source, "--draw", tmp_path / "drawn", "--json", tmp_path / "faces.json") == 0
+    assert "6 faces" in capsys.readouterr().out
+    frame = json.loads((tmp_path / "faces.json").read_text())["frames"][0]
+    assert len(frame["faces"]) == 6
+    assert "action" not in frame["faces"][0]
+    assert not torch.equal(load_image(tmp_path / "drawn" / "group.png").pixels, load_image(source).pixels)
+    assert visage("detect", source) == 0
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["drawn", "in"]
+
+
+def test_ctrl_c_leaves_no_half_written_file(visage, photograph, tmp_path, monkeypatch) -> None:
+    for name in ("a.png", "b.png"):
+        save_image(tmp_path / "in" / name, Picture(photograph))
+    from visage.models.restorers import Restorer
+
+    whole = Restorer.restore
+
+    def interrupted(self, *arguments):
+        if (tmp_path / "out" / "a.png").exists():
+            raise KeyboardInterrupt
+        return whole(self, *arguments)
+
+    monkeypatch.setattr(Restorer, "restore", interrupted)
+    assert visage("restore", tmp_path / "in") == 130
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+    assert load_image(tmp_path / "out" / "a.png").pixels.shape == photograph.shape
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["restore", "nowhere.png", "--output", "out"], "nowhere.png: no such file"),
+        (
+            ["detect", "PICTURE", "--detector", "no-such-detector"],
+            "visage models get|No detector called no-such-detector",
+        ),
+        (["restore", "PICTURE", "--output", "out", "--detector", "PICTURE"], "picture.png"),
+    ],
+)
+def test_what_is_missing_is_told_in_a_sentence(arguments, message, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_image(Path("picture.png"), Picture(torch.rand(40, 40, 3)))
+    assert main([str(tmp_path / "picture.png") if part == "PICTURE" else part for part in arguments]) == 1
+    error = capsys.readouterr().err
+    assert any(part in error for part in message.split("|"))
+    assert "Traceback" not in error
+
+
+def test_no_weights_anywhere_says_how_to_get_some(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("COMFYUI_PATH", str(tmp_path / "none"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    save_image(tmp_path / "picture.png", Picture(torch.rand(40, 40, 3)))
+    assert main(["detect", str(tmp_path / "picture.png")]) == 1
+    assert "visage models get" in capsys.readouterr().err

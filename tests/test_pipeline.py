@@ -1,0 +1,172 @@
+"""The restore job with real, tiny networks of the Real-ESRGAN kind: one that changes nothing, one that brightens."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from visage.faces.alignment import FFHQ
+from visage.faces.face import Face, Faces
+from visage.faces.selection import Selection
+from visage.models.host import TorchHost
+from visage.models.restorers import Restorer, load_restorer
+from visage.models.upscaler import resize_frames
+from visage.pipeline import RestorationError, RestoreSettings, restore
+
+SETTINGS = RestoreSettings(colour=0)
+
+
+@pytest.fixture(scope="session")
+def host() -> TorchHost:
+    return TorchHost("cpu", quiet=True)
+
+
+@pytest.fixture(scope="session")
+def unchanging(host, upscaler_file) -> Restorer:
+    return load_restorer(upscaler_file(1), host)
+
+
+@pytest.fixture(scope="session")
+def brightening(host, upscaler_file) -> Restorer:
+    return load_restorer(upscaler_file(2, 0.2), host)
+
+
+@pytest.fixture
+def frames(generator) -> torch.Tensor:
+    return torch.rand(3, 160, 240, 3, generator=generator) * 0.6 + 0.1
+
+
+def face(x: float, y: float, side: float, degrees: float = 0, index: int = 0) -> Face:
+    turn, unit, half = math.radians(degrees), side / 512, side / 2.7
+    points = []
+    for px, py in FFHQ.points:
+        dx, dy = (px - 255.5) * unit, (py - 255.5) * unit
+        points.append((x + dx * math.cos(turn) - dy * math.sin(turn), y + dx * math.sin(turn) + dy * math.cos(turn)))
+    return Face((x - half, y - half, x + half, y + half), landmarks=tuple(points), index=index)
+
+
+def three_frames(*frames_of_faces: tuple[Face, ...]) -> Faces:
+    return Faces(240, 160, frames_of_faces)
+
+
+FACES = three_frames((face(60, 60, 90, 12), face(180, 90, 40, -30, 1)), (), (face(120, 80, 200),))
+
+
+def test_a_network_that_changes_nothing_changes_next_to_nothing(frames, unchanging, host) -> None:
+    # Noise holds detail that no crop can: compare on something that can be resampled.
+    smooth = resize_frames(resize_frames(frames, 0.1), 10)
+    done = restore(smooth, FACES, unchanging, host, SETTINGS)
+    assert float((done.frames - smooth).abs().mean()) * 255 < 0.1
+    assert torch.equal(done.frames[1], smooth[1])
+
+
+def test_what_changed_is_told_and_all_else_keeps_its_bits(frames, brightening, host) -> None:
+    done = restore(frames, FACES, brightening, host, SETTINGS)
+    assert torch.equal(done.frames[done.changed == 0], frames[done.changed == 0])
+    difference = (done.frames - frames).mean(-1)
+    assert float(difference[0, 60, 60]) > 0.1
+    assert float(done.changed[0, 60, 60]) == pytest.approx(1)
+    assert [[outcome.action for outcome in frame] for frame in done.outcomes] == [["restored"] * 2, [], ["restored"]]
+    assert [len(frame) for frame in done.outcomes] == [2, 0, 1]
+    assert done.outcomes[0][1].enlargement > done.outcomes[2][0].enlargement
+
+
+def test_no_face_and_no_strength_give_the_very_frames_back(frames, brightening, host) -> None:
+    none = restore(frames, three_frames((), (), ()), brightening, host, SETTINGS)
+    assert none.frames is frames
+    assert none.changed.shape == (3, 160, 240)
+    weak = restore(frames, FACES, brightening, host, replace(SETTINGS, strength=0))
+    assert weak.frames is frames
+    assert weak.outcomes[0][0].reason == "strength is 0"
+
+
+def test_faces_left_out_carry_their_reason(frames, brightening, host) -> None:
+    done = restore(frames, FACES, brightening, host, replace(SETTINGS, selection=Selection(min_size=50)))
+    assert [outcome.action for outcome in done.outcomes[0]] == ["restored", "skipped"]
+    assert done.outcomes[0][1].reason == "smaller than 50 px"
+    assert torch.equal(done.frames[0, 70:110, 160:200], frames[0, 70:110, 160:200])
+
+
+@pytest.mark.parametrize("shape", ["square", "ellipse", "hull"])
+def test_every_mask_shape_keeps_the_middle_and_the_surroundings(frames, brightening, host, shape) -> None:
+    done = restore(frames, FACES, brightening, host, replace(SETTINGS, mask=shape))
+    assert float(done.changed[0, 62, 60]) > 0.99
+    assert float(done.changed[0, 140:].max()) == 0
+
+
+def test_a_region_limits_the_change(frames, brightening, host) -> None:
+    region = torch.zeros(1, 160, 240)
+    region[..., :120] = 1
+    done = restore(frames, FACES, brightening, host, SETTINGS, region=region)
+    assert float(done.changed[2, :, 130:].max()) == 0
+    assert torch.equal(done.frames[2, :, 130:], frames[2, :, 130:])
+    assert float(done.changed[2, 80, 110]) > 0.9
+
+
+def test_colour_is_kept_unless_asked_otherwise(frames, brightening, host) -> None:
+    kept = restore(frames, FACES, brightening, host, replace(SETTINGS, colour=1))
+    brighter = restore(frames, FACES, brightening, host, SETTINGS)
+    inside = kept.changed > 0.99
+    assert abs(float((kept.frames - frames)[inside].mean())) < 0.01
+    assert float((brighter.frames - frames)[inside].mean()) > 0.15
+
+
+def test_faces_go_into_an_upscaled_background_at_the_same_place(frames, brightening, host) -> None:
+    large = resize_frames(frames, 2)
+    done = restore(frames, FACES, brightening, host, SETTINGS, background=large)
+    small = restore(frames, FACES, brightening, host, SETTINGS)
+    assert done.frames.shape == (3, 320, 480, 3)
+    assert torch.equal(done.frames[1], large[1])
+    halved = done.changed.reshape(3, 160, 2, 240, 2).mean((2, 4))
+    assert float((halved - small.changed).abs().mean()) < 0.002
+
+
+def test_alpha_and_half_precision_come_through(frames, brightening, host) -> None:
+    rgba = torch.cat([frames, torch.full((3, 160, 240, 1), 0.25)], -1).half()
+    done = restore(rgba, FACES, brightening, host, SETTINGS)
+    assert done.frames.dtype == torch.float16
+    assert torch.equal(done.frames[..., 3], rgba[..., 3])
+
+
+def test_rubbish_is_an_error_that_names_model_and_face_or_a_reason(frames, host, upscaler_file) -> None:
+    broken = load_restorer(upscaler_file(1, float("nan")), host)
+    with pytest.raises(RestorationError, match=r"compact-x1-nan .* face 1 of image 1"):
+        restore(frames, FACES, broken, host, SETTINGS)
+    done = restore(frames, FACES, broken, host, replace(SETTINGS, on_error="skip"))
+    assert torch.equal(done.frames, frames)
+    assert done.outcomes[2][0].reason == "compact-x1-nan failed on it"
+
+
+def test_frames_that_are_no_numbers_are_an_error(frames, brightening, host) -> None:
+    frames[2, 80, 120] = float("nan")
+    with pytest.raises(ValueError, match="Image 3"):
+        restore(frames, FACES, brightening, host, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"background": torch.zeros(3, 320, 500, 3)}, "no enlargement"),
+        ({"background": torch.zeros(1, 320, 480, 3)}, "no enlargement"),
+        ({"region": torch.zeros(1, 64, 64)}, "same size"),
+        ({"region": torch.zeros(2, 160, 240)}, "same size"),
+    ],
+)
+def test_what_does_not_fit_is_an_error(frames, brightening, host, extra, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        restore(frames, FACES, brightening, host, SETTINGS, **extra)
+
+
+def test_the_same_twice_gives_the_same_bits(frames, brightening, host) -> None:
+    one, two = (restore(frames, FACES, brightening, host, RestoreSettings()) for _ in range(2))
+    assert torch.equal(one.frames, two.frames)
+
+
+def test_many_faces_go_in_groups_of_whole_frames(brightening, host, monkeypatch) -> None:
+    from visage import pipeline
+
+    frames = torch.rand(4, 160, 240, 3)
+    crowd = Faces(240, 160, tuple((face(60, 60, 90), face(120, 60, 90, 0, 1)) for _ in range(4)))
+    together = restore(frames, crowd, brightening, host, SETTINGS)
+    monkeypatch.setattr(pipeline, "_GROUP_PIXELS", 1)
+    assert torch.equal(restore(frames, crowd, brightening, host, SETTINGS).frames, together.frames)
