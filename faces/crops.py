@@ -90,18 +90,18 @@ def extract(frames: Tensor, crops: Crops) -> Tensor:
     size = crops.size
     pixels = torch.empty(len(crops), size, size, 3, device=frames.device)
     for index, frame in enumerate(crops.frame_of):
-        pixels[index] = view(frames[frame, ..., :3], crops.matrices[index], size, size)
+        view(frames[frame, ..., :3], crops.matrices[index], size, size, out=pixels[index])
     return pixels
 
 
 def extract_mask(mask: Tensor, crops: Crops) -> Tensor:
     """A MASK ``[B or 1, H, W]`` seen through crops: ``[N, S, S]`` 0..1. A single mask serves every frame."""
     size = crops.size
-    pixels = torch.empty(len(crops), size, size, device=mask.device)
+    pixels = torch.empty(len(crops), size, size, 1, device=mask.device)
     for index, frame in enumerate(crops.frame_of):
         plane = mask[frame if len(mask) > 1 else 0, ..., None]
-        pixels[index] = view(plane, crops.matrices[index], size, size, "bilinear")[..., 0]
-    return pixels
+        view(plane, crops.matrices[index], size, size, "bilinear", out=pixels[index])
+    return pixels[..., 0]
 
 
 def inside_frame(crops: Crops, device: torch.device) -> Tensor:

@@ -127,4 +127,4 @@ def _phi(z: Tensor) -> Tensor:
 def _fade_to_zero(mask: Tensor) -> Tensor:
     """Takes the tail of the Gaussian off, so that a mask ends in exact zeros before the border of the crop."""
     tail = 1 / 256
-    return ((mask - tail) / (1 - tail)).clamp_min(0)
+    return mask.sub_(tail).div_(1 - tail).clamp_min_(0)

@@ -19,32 +19,38 @@ from .sampling import Interpolation, view
 _CLAIM = 0.25
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Patch:
-    """A crop laid out on the pixels of its frame.
+    """Where a crop lies on the pixels of its frame. Sampled only when it is blended.
 
     Attributes:
         frame: which frame of the batch.
-        left, top: the frame pixel under the patch's first pixel.
-        pixels: ``[h, w, 3]`` 0..1.
-        mask: ``[h, w]`` 0..1.
+        left, top, right, bottom: the pixels of the frame that the patch covers.
+        pixels: ``[S, S, 3]`` 0..1, the crop.
+        mask: ``[T, T]`` 0..1, its mask.
+        to_patch: ``[2, 3]`` from pixels of a crop of ``size`` to pixels of the patch.
         corners: of the crop, in frame pixels, in the order of its outline.
     """
 
     frame: int
     left: int
     top: int
+    right: int
+    bottom: int
     pixels: Tensor
     mask: Tensor
+    to_patch: Tensor
+    size: int
     corners: tuple[Point, Point, Point, Point]
+    interpolation: Interpolation
 
     @property
-    def bottom(self) -> int:
-        return self.top + self.mask.shape[0]
+    def width(self) -> int:
+        return self.right - self.left
 
     @property
-    def right(self) -> int:
-        return self.left + self.mask.shape[1]
+    def height(self) -> int:
+        return self.bottom - self.top
 
     @property
     def box(self) -> tuple[int, int, int, int]:
@@ -58,6 +64,16 @@ class Patch:
     @property
     def side(self) -> float:
         return math.dist(self.corners[0], self.corners[1])
+
+    def sampled_mask(self) -> Tensor:
+        """``[height, width]`` 0..1"""
+        matrix = _at_side(self.to_patch, self.size, self.mask.shape[0])
+        return view(self.mask[..., None], matrix, self.height, self.width, "bilinear", border="zero")[..., 0]
+
+    def sample_pixels(self, out: Tensor) -> Tensor:
+        """Writes the pixels to ``out`` ``[height, width, 3]``."""
+        matrix = _at_side(self.to_patch, self.size, self.pixels.shape[0])
+        return view(self.pixels, matrix, self.height, self.width, self.interpolation, out=out)
 
 
 def paste(
@@ -90,22 +106,42 @@ def paste(
 def lay_out(
     frames: Tensor, crops: Crops, pixels: Tensor, masks: Tensor, interpolation: Interpolation = "bicubic"
 ) -> list[Patch]:
-    """Samples crops on the pixel grid of their frames, each only inside its own box.
+    """Finds the pixels of the frames that crops cover.
 
     Args:
-        frames: ``[B, H, W, C]``, of which only the size matters.
+        frames: ``[B, H, W, C]``, of which only size and device matter.
         pixels: ``[N, S, S, 3]`` 0..1, of any side ``S``: all of a crop, however fine.
         masks: ``[N, T, T]`` 0..1, of any side ``T``; 0 at the border.
 
     Returns:
         The patches of those crops that reach into their frame.
     """
+    height, width = frames.shape[1:3]
+    edge = crops.size - 0.5
+    outline = torch.tensor([[-0.5, -0.5], [edge, -0.5], [edge, edge], [-0.5, edge]], dtype=torch.float64)
+    back = invert(crops.on_frames_of(width, height).matrices)
     patches = []
-    for index, matrix in enumerate(crops.on_frames_of(frames.shape[2], frames.shape[1]).matrices):
-        colours, mask = pixels[index].to(frames.device), masks[index].to(frames.device)
-        patch = _lay_out_one(frames, crops.frame_of[index], matrix, crops.size, colours, mask, interpolation)
-        if patch is not None:
-            patches.append(patch)
+    for index, corners in enumerate(apply(back, outline).tolist()):
+        across, down = [x for x, _ in corners], [y for _, y in corners]
+        left, top = max(math.ceil(min(across)), 0), max(math.ceil(min(down)), 0)
+        right, bottom = min(math.floor(max(across)) + 1, width), min(math.floor(max(down)) + 1, height)
+        if right <= left or bottom <= top:
+            continue
+        patches.append(
+            Patch(
+                crops.frame_of[index],
+                left,
+                top,
+                right,
+                bottom,
+                pixels[index].to(frames.device),
+                masks[index].to(frames.device),
+                compose(shift_matrix(-left, -top), back[index]),
+                crops.size,
+                (corners[0], corners[1], corners[2], corners[3]),
+                interpolation,
+            )
+        )
     return patches
 
 
@@ -122,49 +158,30 @@ def blend(result: Tensor, changed: Tensor, frames: Tensor, patches: Sequence[Pat
     Args:
         result, frames: ``[B, H, W, C]``.
         changed: ``[B, H, W]`` float32.
-        patches: their pixels are used up.
         strength: 0..1.
     """
-    for patch in patches:
+    masks = [patch.sampled_mask() for patch in patches]
+    # One piece of memory for all patches: on the CPU fresh memory costs as much as the work on it.
+    scratch = torch.empty(max((mask.numel() for mask in masks), default=0) * 3, device=frames.device)
+    for patch, mask in zip(patches, masks, strict=True):
         rows, columns = slice(patch.top, patch.bottom), slice(patch.left, patch.right)
-        amount = patch.mask * strength
-        _share_out(amount, patch, [other for other in patches if other is not patch and _overlap(patch, other)])
+        rivals = [
+            (other, its_mask)
+            for other, its_mask in zip(patches, masks, strict=True)
+            if other is not patch and _overlap(patch, other)
+        ]
+        amount = mask * strength
+        _share_out(amount, patch, mask, rivals)
         # Added, not blended in one after the other: the parts of overlapping faces are shares of one whole.
-        change = patch.pixels.sub_(frames[patch.frame, rows, columns, :3])
+        change = patch.sample_pixels(scratch[: mask.numel() * 3].view(patch.height, patch.width, 3))
+        change.sub_(frames[patch.frame, rows, columns, :3])
         result[patch.frame, rows, columns, :3].addcmul_(change, amount[..., None])
         changed[patch.frame, rows, columns].add_(amount).clamp_(max=1)
 
 
-def _lay_out_one(
-    frames: Tensor,
-    frame: int,
-    matrix: Tensor,
-    size: int,
-    pixels: Tensor,
-    mask: Tensor,
-    interpolation: Interpolation,
-) -> Patch | None:
-    """Samples a crop on the pixel grid of its frame; ``None`` for a crop that lies outside."""
-    back = invert(matrix)
-    edge = size - 0.5
-    corners = apply(back, torch.tensor([[-0.5, -0.5], [edge, -0.5], [edge, edge], [-0.5, edge]], dtype=torch.float64))
-    low, high = corners.amin(0).tolist(), corners.amax(0).tolist()
-    left, top = max(math.ceil(low[0]), 0), max(math.ceil(low[1]), 0)
-    right, bottom = min(math.floor(high[0]) + 1, frames.shape[2]), min(math.floor(high[1]) + 1, frames.shape[1])
-    if right <= left or bottom <= top:
-        return None
-    width, height = right - left, bottom - top
-    to_window = compose(shift_matrix(-left, -top), back)
-    colours = view(pixels, _at_side(to_window, size, pixels.shape[0]), height, width, interpolation)
-    to_window = _at_side(to_window, size, mask.shape[0])
-    weight = view(mask[..., None], to_window, height, width, "bilinear", border="zero")
-    one, two, three, four = ((float(x), float(y)) for x, y in corners.tolist())
-    return Patch(frame, left, top, colours, weight[..., 0], (one, two, three, four))
-
-
 def _at_side(matrix: Tensor, size: int, side: int) -> Tensor:
     """The matrix from a crop of ``size`` pixels, for pixels of the same crop at another resolution."""
-    return compose(matrix, invert(resize_matrix(side / size)))
+    return matrix if side == size else compose(matrix, resize_matrix(size / side))
 
 
 def _overlap(one: Patch, two: Patch) -> bool:
@@ -182,9 +199,9 @@ def _separated(one: Patch, two: Patch) -> bool:
     return False
 
 
-def _share_out(amount: Tensor, patch: Patch, rivals: list[Patch]) -> None:
+def _share_out(amount: Tensor, patch: Patch, mask: Tensor, rivals: Sequence[tuple[Patch, Tensor]]) -> None:
     """Leaves ``patch`` only its part of the pixels that rivals cover too. The parts of all add up to one."""
-    boxes = [box for other in rivals if (box := _intersection(patch, other.box))]
+    boxes = [box for other, _ in rivals if (box := _intersection(patch, other.box))]
     if not boxes:
         return
     contested = (
@@ -193,27 +210,29 @@ def _share_out(amount: Tensor, patch: Patch, rivals: list[Patch]) -> None:
         max(box[2] for box in boxes),
         max(box[3] for box in boxes),
     )
-    own = _claim(patch, contested)
-    total = own + sum(_claim(other, contested) for other in rivals)
+    own = _claim(patch, mask, contested)
+    total = own.clone()
+    for other, its_mask in rivals:
+        total += _claim(other, its_mask, contested)
     # Where the claims underflow the masks are as good as 0.
     part = torch.where(total > 0, own / total.clamp_min(torch.finfo(total.dtype).tiny), torch.ones_like(own))
     left, top, right, bottom = contested
     amount[top - patch.top : bottom - patch.top, left - patch.left : right - patch.left] *= part
 
 
-def _claim(patch: Patch, box: tuple[int, int, int, int]) -> Tensor:
+def _claim(patch: Patch, mask: Tensor, box: tuple[int, int, int, int]) -> Tensor:
     """``[h, w]``: the mask of a patch within a box of frame pixels, fading with the distance from the crop's centre."""
     left, top, right, bottom = box
-    claim = torch.zeros(bottom - top, right - left, device=patch.mask.device)
+    claim = torch.zeros(bottom - top, right - left, device=mask.device)
     shared = _intersection(patch, box)
     if shared is None:
         return claim
     x1, y1, x2, y2 = shared
     (x, y), deviation = patch.centre, _CLAIM * patch.side
-    across = torch.exp(((torch.arange(x1, x2, device=claim.device) - x) / deviation) ** 2 / -2)
-    down = torch.exp(((torch.arange(y1, y2, device=claim.device) - y) / deviation) ** 2 / -2)
-    mask = patch.mask[y1 - patch.top : y2 - patch.top, x1 - patch.left : x2 - patch.left]
-    claim[y1 - top : y2 - top, x1 - left : x2 - left] = mask * across * down[:, None]
+    across = torch.exp(((torch.arange(x1, x2, device=mask.device) - x) / deviation) ** 2 / -2)
+    down = torch.exp(((torch.arange(y1, y2, device=mask.device) - y) / deviation) ** 2 / -2)
+    seen = mask[y1 - patch.top : y2 - patch.top, x1 - patch.left : x2 - patch.left]
+    claim[y1 - top : y2 - top, x1 - left : x2 - left] = seen * across * down[:, None]
     return claim
 
 

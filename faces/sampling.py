@@ -17,14 +17,17 @@ import math
 from functools import cache
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .geometry import apply, compose, invert, resize_matrix, scale_of, shift_matrix
-
 Interpolation = Literal["bilinear", "bicubic"]
 Border = Literal["replicate", "zero"]
+
+# The six numbers of a matrix, row by row. One view takes a dozen small steps; as tensors they would cost as much as
+# the pixels of a small face.
+_Affine = tuple[float, float, float, float, float, float]
 
 # Bicubic reads two pixels to each side; one more for rounding.
 _REACH = 3
@@ -40,6 +43,7 @@ def view(
     width: int,
     interpolation: Interpolation = "bicubic",
     border: Border = "replicate",
+    out: Tensor | None = None,
 ) -> Tensor:
     """What a window of ``height`` x ``width`` pixels sees of an image under a similarity.
 
@@ -50,51 +54,32 @@ def view(
         matrix: ``[2, 3]`` float64 similarity from image pixels to window pixels.
         interpolation: for a window that enlarges; one that shrinks is always read area-correct.
         border: whether the image goes on with its outermost pixels or with zeros.
+        out: ``[height, width, C]`` float32, contiguous, to write to.
 
     Returns:
         ``[height, width, C]`` float32 on the device of ``image``, within 0..1 as the image is.
     """
-    left, top, right, bottom = _footprint(matrix, height, width, image.shape[0], image.shape[1])
+    (a, b, x), (c, d, y) = matrix.tolist()
+    scale = math.sqrt(abs(a * d - b * c))
+    left, top, right, bottom = _footprint((a, b, x, c, d, y), scale, height, width, image.shape[0], image.shape[1])
     part = image[top:bottom, left:right].float()
-    matrix = compose(matrix, shift_matrix(left, top))
-    scale = float(scale_of(matrix))
-    if scale < 1:
-        interpolation = "bilinear"
+    x, y = x + a * left + b * top, y + c * left + d * top
     if scale * _FINER < 1:
         new_height, new_width = (max(1, round(side * scale * _FINER)) for side in part.shape[:2])
-        resized = resize_matrix(new_width / part.shape[1], new_height / part.shape[0])
+        across, down = new_width / part.shape[1], new_height / part.shape[0]
         part = area_resize(part, new_height, new_width)
-        matrix = compose(matrix, invert(resized))
+        # From the shrunk part: x = (x' + 0.5) / across - 0.5, and likewise y.
+        a, b, c, d = a / across, b / down, c / across, d / down
+        x += a * (1 - across) / 2 + b * (1 - down) / 2
+        y += c * (1 - across) / 2 + d * (1 - down) / 2
+    if scale < 1:
+        interpolation = "bilinear"
+    if out is None:
+        out = torch.empty(height, width, image.shape[2], device=image.device)
     on_cpu = part.device.type == "cpu" and _opencv_is_exact()
-    seen = (_warp_with_opencv if on_cpu else warp)(part, matrix, height, width, interpolation, border)
+    (_warp_with_opencv if on_cpu else _warp_with_grid)(part, (a, b, x, c, d, y), out, interpolation, border)
     # Only bicubic overshoots.
-    return seen.clamp_(0, 1) if interpolation == "bicubic" else seen
-
-
-def warp(
-    image: Tensor, matrix: Tensor, height: int, width: int, interpolation: Interpolation, border: Border = "replicate"
-) -> Tensor:
-    """Samples ``image`` ``[H, W, C]`` at every pixel of a window, without averaging, on any device.
-
-    The grid is made by multiply and add in float32 from float64 coefficients. ``affine_grid`` would go through a
-    matrix product, which is imprecise under autocast or TF32.
-    """
-    (a, b, x), (c, d, y) = invert(matrix).tolist()
-    rows = torch.arange(height, device=image.device, dtype=torch.float32)[:, None]
-    columns = torch.arange(width, device=image.device, dtype=torch.float32)[None, :]
-    # grid_sample wants -1..1 from edge to edge, that is (2 * x + 1) / size - 1 for a pixel centre x.
-    across, down = 2 / image.shape[1], 2 / image.shape[0]
-    grid = torch.stack(
-        [
-            columns * (a * across) + (rows * (b * across) + ((x + 0.5) * across - 1)),
-            columns * (c * down) + (rows * (d * down) + ((y + 0.5) * down - 1)),
-        ],
-        dim=-1,
-    )
-    planes = image.permute(2, 0, 1)[None]
-    padding = "border" if border == "replicate" else "zeros"
-    sampled = F.grid_sample(planes, grid[None], mode=interpolation, padding_mode=padding, align_corners=False)
-    return sampled[0].permute(1, 2, 0)
+    return out.clamp_(0, 1) if interpolation == "bicubic" else out
 
 
 def area_resize(image: Tensor, height: int, width: int) -> Tensor:
@@ -118,17 +103,25 @@ def _area_weights(old: int, new: int, device: torch.device) -> Tensor:
 
 
 def _footprint(
-    matrix: Tensor, height: int, width: int, image_height: int, image_width: int
+    matrix: _Affine, scale: float, height: int, width: int, image_height: int, image_width: int
 ) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of the image part that a window needs: never empty, never beyond the image."""
-    corners = torch.tensor([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]], dtype=torch.float64)
-    seen = apply(invert(matrix), corners)
-    reach = _REACH * max(1.0, float(1 / scale_of(matrix)))
-    low, high = (seen.amin(0) - reach).floor().tolist(), (seen.amax(0) + reach).ceil().tolist()
+    a, b, x, c, d, y = _inverse(matrix)
+    across = [x, x + a * (width - 1), x + b * (height - 1), x + a * (width - 1) + b * (height - 1)]
+    down = [y, y + c * (width - 1), y + d * (height - 1), y + c * (width - 1) + d * (height - 1)]
+    reach = _REACH * max(1.0, 1 / scale)
     # A window that lies wholly outside still sees the nearest border pixels.
-    left, top = min(max(int(low[0]), 0), image_width - 1), min(max(int(low[1]), 0), image_height - 1)
-    right, bottom = max(min(int(high[0]) + 1, image_width), left + 1), max(min(int(high[1]) + 1, image_height), top + 1)
+    left = min(max(math.floor(min(across) - reach), 0), image_width - 1)
+    top = min(max(math.floor(min(down) - reach), 0), image_height - 1)
+    right = max(min(math.ceil(max(across) + reach) + 1, image_width), left + 1)
+    bottom = max(min(math.ceil(max(down) + reach) + 1, image_height), top + 1)
     return left, top, right, bottom
+
+
+def _inverse(matrix: _Affine) -> _Affine:
+    a, b, x, c, d, y = matrix
+    area = a * d - b * c
+    return d / area, -b / area, (b * y - d * x) / area, -c / area, a / area, (c * x - a * y) / area
 
 
 @cache
@@ -139,16 +132,39 @@ def _opencv_is_exact() -> bool:
 
 
 def _warp_with_opencv(
-    image: Tensor, matrix: Tensor, height: int, width: int, interpolation: Interpolation, border: Border
-) -> Tensor:
+    image: Tensor, matrix: _Affine, out: Tensor, interpolation: Interpolation, border: Border
+) -> None:
     import cv2
 
-    flag = cv2.INTER_CUBIC if interpolation == "bicubic" else cv2.INTER_LINEAR
-    warped = cv2.warpAffine(
+    cv2.warpAffine(
         image.numpy(),
-        matrix.numpy(),
-        (width, height),
-        flags=flag,
+        np.array(matrix).reshape(2, 3),
+        (out.shape[1], out.shape[0]),
+        dst=out.numpy(),
+        flags=cv2.INTER_CUBIC if interpolation == "bicubic" else cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE if border == "replicate" else cv2.BORDER_CONSTANT,
     )
-    return torch.from_numpy(warped).reshape(height, width, image.shape[2])
+
+
+def _warp_with_grid(image: Tensor, matrix: _Affine, out: Tensor, interpolation: Interpolation, border: Border) -> None:
+    """The same on any device.
+
+    The grid is made by multiply and add in float32 from float64 coefficients. ``affine_grid`` would go through a
+    matrix product, which is imprecise under autocast or TF32.
+    """
+    a, b, x, c, d, y = _inverse(matrix)
+    rows = torch.arange(out.shape[0], device=image.device, dtype=torch.float32)[:, None]
+    columns = torch.arange(out.shape[1], device=image.device, dtype=torch.float32)[None, :]
+    # grid_sample wants -1..1 from edge to edge, that is (2 * x + 1) / size - 1 for a pixel centre x.
+    across, down = 2 / image.shape[1], 2 / image.shape[0]
+    grid = torch.stack(
+        [
+            columns * (a * across) + (rows * (b * across) + ((x + 0.5) * across - 1)),
+            columns * (c * down) + (rows * (d * down) + ((y + 0.5) * down - 1)),
+        ],
+        dim=-1,
+    )
+    planes = image.permute(2, 0, 1)[None]
+    padding = "border" if border == "replicate" else "zeros"
+    sampled = F.grid_sample(planes, grid[None], mode=interpolation, padding_mode=padding, align_corners=False)
+    out.copy_(sampled[0].permute(1, 2, 0))
