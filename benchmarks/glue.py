@@ -28,8 +28,10 @@ def main() -> None:
     parser.add_argument("--face", type=float, default=300, help="longer side of a face's box in pixels (default 300)")
     arguments = parser.parse_args()
     figures: dict[str, object] = {"torch threads": torch.get_num_threads(), "face": arguments.face}
-    print(f"{torch.get_num_threads()} threads, faces of {arguments.face:g} px (crop squares of "
-          f"{arguments.face * FFHQ.box_share:.0f} px), median of {arguments.rounds} rounds")
+    print(
+        f"{torch.get_num_threads()} threads, faces of {arguments.face:g} px (crop squares of "
+        f"{arguments.face * FFHQ.box_share:.0f} px), median of {arguments.rounds} rounds"
+    )
     print(f"{'':18}{'facexlib':>12}{'Visage':>12}{'ratio':>9}{'without the copy':>20}")
     for name, (width, height) in SIZES.items():
         picture = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -39,7 +41,10 @@ def main() -> None:
             ours, theirs = paired(_visage(frames, faces), _facexlib(picture, faces), arguments.rounds)
             copy, _ = paired(frames.clone, frames.clone, arguments.rounds)
             label = f"{name}, {count} face{'s' if count > 1 else ''}"
-            print(f"{label:18}{theirs * 1e3:9.0f} ms{ours * 1e3:9.1f} ms{theirs / ours:8.1f}x{(ours - copy) * 1e3:17.1f} ms")
+            print(
+                f"{label:18}{theirs * 1e3:9.0f} ms{ours * 1e3:9.1f} ms{theirs / ours:8.1f}x"
+                f"{(ours - copy) * 1e3:17.1f} ms"
+            )
             figures[label] = {"facexlib": theirs, "visage": ours, "ratio": theirs / ours, "copy": copy}
     write_json(arguments.json, figures)
 

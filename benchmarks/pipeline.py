@@ -1,0 +1,161 @@
+"""Detect and restore one photograph: where the time goes, Visage against facexlib's FaceRestoreHelper.
+
+Both use the same networks: RetinaFace mobilenet0.25 for detection, realesr-general-x4v3 on crops of 512 px (a network
+that stands for GFPGAN here, because its weights are small). The helper's other parts are its own: detection at full
+size, alignment, paste. Peak memory is that of the whole process after either side's run, each in a process of its own.
+
+    python benchmarks/pipeline.py WEIGHTS_DIR PHOTOGRAPH [--json FILE]
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from timing import options, write_json
+from visage.faces.crops import extract, plan_crops
+from visage.faces.face import Faces
+from visage.faces.masks import soft_square
+from visage.faces.paste import paste
+from visage.models.detectors import DetectionSettings, load_detector
+from visage.models.host import TorchHost
+from visage.models.restorers.loading import load_network
+
+STAGES = ("detect", "align", "network", "paste")
+DETECTOR, RESTORER = "detection_mobilenet0.25_Final.pth", "realesr-general-x4v3.pth"
+
+
+def main() -> None:
+    parser = options(__doc__ or "", rounds=2)
+    parser.add_argument("weights", type=Path, help=f"folder with {DETECTOR} and {RESTORER}")
+    parser.add_argument("photograph", type=Path)
+    parser.add_argument("--only", choices=("visage", "facexlib"), help="one side, for the memory")
+    arguments = parser.parse_args()
+    picture = cv2.imread(str(arguments.photograph))
+    network = load_network(arguments.weights / RESTORER).module.eval()
+    sides = {
+        "visage": lambda: _visage(arguments.weights, picture, network),
+        "facexlib": lambda: _facexlib(arguments.weights, picture, network),
+    }
+    if arguments.only:
+        with torch.inference_mode():
+            count, seconds = sides[arguments.only]()()
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps({"faces": count, "seconds": seconds, "peak MiB": peak}))
+        return
+    figures: dict[str, dict[str, object]] = {}
+    with torch.inference_mode():
+        runs = {name: make() for name, make in sides.items()}
+        best: dict[str, dict[str, float]] = {}
+        for index in range(arguments.rounds + 1):
+            for name, run in runs.items():
+                count, seconds = run()
+                if index == 0:
+                    figures[name] = {"faces": count}
+                    best[name] = dict.fromkeys(STAGES, float("inf"))
+                else:
+                    best[name] = {stage: min(best[name][stage], seconds[stage]) for stage in STAGES}
+    for name in sides:
+        command = [sys.executable, __file__, str(arguments.weights), str(arguments.photograph), "--only", name]
+        alone = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])  # noqa: S603
+        figures[name] |= {"seconds": best[name], "peak MiB": alone["peak MiB"]}
+    height, width = picture.shape[:2]
+    print(f"{width} x {height}, {torch.get_num_threads()} threads, best of {arguments.rounds} rounds, seconds")
+    print(f"{'':10}{'faces':>7}" + "".join(f"{stage:>10}" for stage in STAGES) + f"{'all':>10}{'peak MiB':>11}")
+    for name in ("facexlib", "visage"):
+        values = [best[name][stage] for stage in STAGES]
+        row = "".join(f"{value:10.3f}" for value in [*values, sum(values)])
+        print(f"{name:10}{figures[name]['faces']:7}{row}{figures[name]['peak MiB']:11.0f}")
+    ratios = [best["facexlib"][stage] / best["visage"][stage] for stage in STAGES]
+    every = sum(best["facexlib"].values()) / sum(best["visage"].values())
+    print(f"{'ratio':17}" + "".join(f"{ratio:9.1f}x" for ratio in [*ratios, every]))
+    write_json(arguments.json, figures)
+
+
+Run = Callable[[], tuple[int, dict[str, float]]]
+
+
+def _enhanced(network: torch.nn.Module, crops: torch.Tensor) -> torch.Tensor:
+    """``[N, 3, 512, 512]`` to the same, one by one, by shrinking what the upscaler makes of it."""
+    made = [torch.nn.functional.avg_pool2d(network(crop[None]).clamp(0, 1), 4) for crop in crops]
+    return torch.cat(made)
+
+
+def _visage(weights: Path, picture: np.ndarray, network: torch.nn.Module) -> Run:
+    detector = load_detector(weights / DETECTOR, TorchHost("cpu", quiet=True))
+    height, width = picture.shape[:2]
+
+    def run() -> tuple[int, dict[str, float]]:
+        clock = _Clock()
+        frames = torch.from_numpy(picture[..., ::-1].astype(np.float32) / 255)[None]
+        faces = Faces(width, height, tuple(map(tuple, detector.detect(frames, DetectionSettings()))))
+        clock.stop("detect")
+        crops = plan_crops(faces.placed, 512, width, height, 1)
+        pixels = extract(frames, crops)
+        clock.stop("align")
+        restored = _enhanced(network, pixels.movedim(-1, 1)).movedim(1, -1)
+        clock.stop("network")
+        result, _ = paste(frames, crops, restored, soft_square(512).expand(len(crops), -1, -1))
+        (result[0] * 255).round().byte().numpy()
+        clock.stop("paste")
+        return faces.count, clock.seconds
+
+    return run
+
+
+def _facexlib(weights: Path, picture: np.ndarray, network: torch.nn.Module) -> Run:
+    from facexlib.detection.retinaface import RetinaFace
+    from facexlib.utils.face_restoration_helper import FaceRestoreHelper
+    from visage.faces.alignment import FFHQ
+
+    helper = FaceRestoreHelper.__new__(FaceRestoreHelper)  # Its constructor downloads two networks.
+    helper.upscale_factor, helper.face_size, helper.crop_ratio = 1, (512, 512), (1, 1)
+    helper.face_template = np.array(FFHQ.points)
+    helper.template_3points = helper.use_parse = helper.pad_blur = False
+    helper.device = torch.device("cpu")
+    helper.face_det = RetinaFace("mobile0.25", device=helper.device)
+    tensors = torch.load(weights / DETECTOR, map_location="cpu", weights_only=True)
+    helper.face_det.load_state_dict({name.removeprefix("module."): value for name, value in tensors.items()})
+    helper.face_det.eval()
+
+    def run() -> tuple[int, dict[str, float]]:
+        clock = _Clock()
+        helper.clean_all()
+        helper.read_image(picture)
+        count = helper.get_face_landmarks_5(eye_dist_threshold=5)
+        clock.stop("detect")
+        helper.align_warp_face()
+        clock.stop("align")
+        for crop in helper.cropped_faces:
+            given = torch.from_numpy(crop[..., ::-1].astype(np.float32) / 255).permute(2, 0, 1)[None]
+            made = _enhanced(network, given)[0].permute(1, 2, 0).numpy()[..., ::-1]
+            helper.add_restored_face((made * 255).round().astype(np.uint8))
+        clock.stop("network")
+        helper.get_inverse_affine()
+        helper.paste_faces_to_input_image()
+        clock.stop("paste")
+        return count, clock.seconds
+
+    return run
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def stop(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage], self._last = now - self._last, now
+
+
+if __name__ == "__main__":
+    main()

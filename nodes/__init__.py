@@ -1,0 +1,33 @@
+"""The nodes of Visage for ComfyUI: sockets in, sockets out. The only package that imports ComfyUI."""
+
+# mypy: allow-subclassing-any
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from . import folders
+from .crops import CropFaces, PasteFaces
+from .detect import DetectFaces
+from .loading import LoadFaceDetector, LoadFaceRestorer
+from .restore import RestoreFaces
+
+__all__ = ["NODES", "VisageExtension"]
+
+NODES: tuple[type[io.ComfyNode], ...] = (
+    LoadFaceDetector,
+    LoadFaceRestorer,
+    DetectFaces,
+    RestoreFaces,
+    CropFaces,
+    PasteFaces,
+)
+
+
+class VisageExtension(ComfyExtension):
+    """What ComfyUI is given: called once when it starts."""
+
+    async def on_load(self) -> None:
+        folders.register()
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return list(NODES)

@@ -1,0 +1,150 @@
+"""The nodes that take faces out of an image and put them back, for work in between."""
+
+# mypy: allow-subclassing-any
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..faces.colour import match_colour
+from ..faces.crops import Crops, check_frames, extract, inside_frame, plan_crops
+from ..faces.face import Faces
+from ..faces.geometry import compose, invert, resize_matrix
+from ..faces.masks import MaskShape
+from ..faces.paste import paste
+from ..pipeline import RestoreSettings, _masks
+from .images import frames_of, to_socket, unchanged
+from .settings import colour_input, feather_input, shape_input, strength_input
+from .types import FaceCropsSocket, FacesSocket
+
+
+class CropFaces(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisageCropFaces",
+            display_name="Crop Faces",
+            category="Visage",
+            description="Takes every face out, turned upright and scaled alike, as a batch of square images.",
+            search_aliases=["align faces", "face crop", "extract faces", "aligned face", "autocrop faces"],
+            inputs=[
+                io.Image.Input("image", tooltip="The image or batch that the faces were found in."),
+                FacesSocket.Input("faces", tooltip="From Detect Faces."),
+                io.Int.Input(
+                    "size",
+                    default=512,
+                    min=64,
+                    max=2048,
+                    step=8,
+                    tooltip="Side of the crops in pixels. Restorers of faces are made for 512.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    "crops",
+                    tooltip="One crop per face, image by image in reading order. One grey one if there is no face.",
+                ),
+                FaceCropsSocket.Output("face_crops", tooltip="Where the crops came from: for Paste Faces."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, image: Tensor, faces: Faces, size: int) -> io.NodeOutput:
+        frames = frames_of(image)
+        check_frames(frames, faces.width, faces.height, len(faces.frames))
+        crops = plan_crops(faces.placed, size, faces.width, faces.height, len(faces.frames))
+        # ComfyUI's nodes cannot take a batch of no images.
+        pixels = extract(frames, crops) if len(crops) else torch.full((1, size, size, 3), 0.5)
+        return io.NodeOutput(to_socket(pixels), crops)
+
+
+class PasteFaces(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisagePasteFaces",
+            display_name="Paste Faces",
+            category="Visage",
+            description="Puts crops from Crop Faces back where they came from. Pixels outside them stay as they are.",
+            search_aliases=["paste back", "face paste", "uncrop", "stitch face", "face fix"],
+            inputs=[
+                io.Image.Input("image", tooltip="The image that the crops came from, or the same image enlarged."),
+                io.Image.Input(
+                    "crops",
+                    lazy=True,
+                    tooltip="The crops after your work on them: as many and in the same order, of any size.",
+                ),
+                FaceCropsSocket.Input("face_crops", tooltip="From the Crop Faces that the crops came from."),
+                strength_input("crops"),
+                colour_input(0.0),
+                shape_input(),
+                feather_input(),
+            ],
+            outputs=[
+                io.Image.Output("image", tooltip="The image with the crops in their places."),
+                io.Mask.Output("mask", tooltip="How much of each pixel was replaced, 0 to 1."),
+            ],
+        )
+
+    @classmethod
+    def check_lazy_status(cls, strength: float, face_crops: Crops, crops: Tensor | None = None, **_: Any) -> list[str]:
+        return ["crops"] if crops is None and strength > 0 and len(face_crops) else []
+
+    @classmethod
+    def execute(
+        cls,
+        image: Tensor,
+        face_crops: Crops,
+        strength: float,
+        colour_match: float,
+        mask_shape: MaskShape,
+        feather: float,
+        crops: Tensor | None = None,
+    ) -> io.NodeOutput:
+        if crops is None or strength == 0 or len(face_crops) == 0:
+            return unchanged(image)
+        frames = frames_of(image)
+        pixels = _fitting(crops, face_crops)
+        places = _placed_in(frames, face_crops)
+        masks = _masks(places, RestoreSettings(mask=mask_shape, feather=feather), frames.device)
+        if colour_match > 0:
+            shown = inside_frame(places, frames.device)
+            pixels = match_colour(pixels.to(frames.device), extract(frames, places), shown, colour_match)
+        result, changed = paste(frames, places, pixels, masks, strength)
+        return io.NodeOutput(to_socket(result), to_socket(changed))
+
+
+def _fitting(crops: Tensor, face_crops: Crops) -> Tensor:
+    """The crops ``[N, S, S, 3]`` float32, or a ``ValueError`` that says why they are not those of ``face_crops``."""
+    pixels = frames_of(crops)[..., :3]
+    count, height, width = pixels.shape[:3]
+    if count != len(face_crops):
+        raise ValueError(
+            f"There are {count} crops for {len(face_crops)} faces. Connect all crops of one Crop Faces, in their order."
+        )
+    if height != width:
+        raise ValueError(f"The crops are {width}x{height}. They may be enlarged or shrunk, but must stay square.")
+    return pixels
+
+
+def _placed_in(frames: Tensor, crops: Crops) -> Crops:
+    """The same crops in ``frames``, which may have been enlarged since.
+
+    Raises:
+        ValueError: ``frames`` are not those that the crops came from, nor an enlargement of them.
+    """
+    height, width = frames.shape[1:3]
+    across, down = width / crops.width, height / crops.height
+    # Rounding to whole pixels may change a side by half a pixel.
+    rounding = 0.5 / crops.width + 0.5 / crops.height
+    if len(frames) != crops.batch or abs(across - down) > rounding:
+        raise ValueError(
+            f"The crops came from {crops.batch} image(s) of {crops.width}x{crops.height}, but this is {len(frames)} of "
+            f"{width}x{height}. Paste them into the same images, or into the same ones enlarged."
+        )
+    matrices = compose(crops.matrices, invert(resize_matrix(across, down)))
+    return replace(crops, width=width, height=height, matrices=matrices)

@@ -1,0 +1,112 @@
+"""The node that finds faces."""
+
+# mypy: allow-subclassing-any
+from __future__ import annotations
+
+from typing import Literal
+
+from comfy_api.latest import io, ui
+from torch import Tensor
+
+from ..faces.face import Faces, in_reading_order
+from ..faces.selection import Selection, reasons_to_skip
+from ..models.detectors import DetectionSettings, Detector
+from . import views
+from .images import frames_of, to_socket
+from .settings import confidence_input
+from .types import DetectorSocket, FacesSocket, LoadedModel
+
+
+class DetectFaces(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisageDetectFaces",
+            display_name="Detect Faces",
+            category="Visage",
+            description="Finds the faces in every image of a batch.",
+            search_aliases=["face detection", "bbox detector", "find faces", "face mask", "adetailer", "facedetailer"],
+            has_intermediate_output=True,
+            inputs=[
+                io.Image.Input("image", tooltip="One image or a batch; frames of a video are a batch."),
+                DetectorSocket.Input("detector", tooltip="From Load Face Detector."),
+                confidence_input(),
+                io.Int.Input(
+                    "min_size",
+                    default=0,
+                    min=0,
+                    max=16384,
+                    tooltip="Faces whose longer side is smaller than this many pixels are left out. 0 keeps all.",
+                ),
+                io.Combo.Input(
+                    "tiles",
+                    options=["auto", "never", "always"],
+                    default="auto",
+                    tooltip=(
+                        "Look again in tiles, at a higher resolution, for faces that are small in a large picture. "
+                        "auto does so where the first look finds no face or only small ones."
+                    ),
+                    advanced=True,
+                ),
+                io.Boolean.Input(
+                    "rotations",
+                    default=False,
+                    tooltip="Look for faces lying on their side or upside down as well. Takes four times as long.",
+                    advanced=True,
+                ),
+                io.Boolean.Input(
+                    "preview",
+                    default=True,
+                    tooltip="Show what was found on the node: the first 8 images, shrunk to 1024 pixels.",
+                ),
+            ],
+            outputs=[
+                FacesSocket.Output(
+                    "faces", tooltip="The faces of every image, as numbers: for Restore Faces and Crop Faces."
+                ),
+                io.BoundingBox.Output(
+                    "bboxes",
+                    tooltip="Boxes for ComfyUI's own nodes, such as Draw BBoxes and SAM3: per image, surest first.",
+                ),
+                io.Mask.Output(
+                    "mask", tooltip="1 where a face is: its outline from a detector that segments, else its box."
+                ),
+                io.Int.Output("count", tooltip="Number of faces in all images together."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        image: Tensor,
+        detector: LoadedModel[Detector],
+        confidence: float,
+        min_size: int,
+        tiles: Literal["auto", "never", "always"],
+        rotations: bool,
+        preview: bool,
+    ) -> io.NodeOutput:
+        frames = frames_of(image)
+        settings = DetectionSettings(confidence=confidence, tiles=tiles, rotations=rotations)
+        faces = without_small(found_in(frames, detector, settings), min_size)
+        shown = ui.PreviewImage(views.drawing(frames, faces), cls=cls) if preview else None
+        return io.NodeOutput(faces, views.bounding_boxes(faces), to_socket(views.mask(faces)), faces.count, ui=shown)
+
+
+def found_in(frames: Tensor, detector: LoadedModel[Detector], settings: DetectionSettings) -> Faces:
+    """The faces of frames ``[B, H, W, C]``."""
+    found = detector.network.detect(frames, settings)
+    return Faces(frames.shape[2], frames.shape[1], tuple(tuple(faces) for faces in found))
+
+
+def without_small(faces: Faces, min_size: float) -> Faces:
+    """The faces of at least ``min_size`` pixels, numbered anew."""
+    selection = Selection(min_size=min_size)
+
+    def kept(frame: int) -> tuple[int, ...]:
+        reasons = reasons_to_skip(faces.frames[frame], faces.width, faces.height, selection)
+        return tuple(index for index, reason in enumerate(reasons) if reason is None)
+
+    return faces.with_frames(
+        in_reading_order(found[index] for index in kept(frame)) for frame, found in enumerate(faces.frames)
+    )

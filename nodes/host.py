@@ -1,0 +1,86 @@
+"""The host inside ComfyUI: networks are under its memory management, progress and interrupts are its own."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.utils
+import torch
+from torch import nn
+
+from ..models.host import Progress, Resident
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class _Patched(Generic[M]):
+    """A network whose weights ComfyUI moves between the device and memory, whole."""
+
+    def __init__(self, patcher: Any, dtype: torch.dtype) -> None:
+        self._patcher = patcher
+        self._dtype = dtype
+
+    @property
+    def module(self) -> M:
+        module: M = self._patcher.model
+        return module
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._dtype
+
+    def bring(self, working_bytes: int) -> torch.device:
+        # Without force_full_load the legacy patcher may leave plain layers behind on the CPU when memory is short.
+        comfy.model_management.load_models_gpu([self._patcher], memory_required=working_bytes, force_full_load=True)
+        device: torch.device = self._patcher.load_device
+        return device
+
+
+class _Bar:
+    """A node's progress bar."""
+
+    def __init__(self, total: int) -> None:
+        self._bar = comfy.utils.ProgressBar(total)
+
+    def advance(self, steps: int = 1) -> None:
+        self._bar.update(steps)
+        # The bar asks about interrupts too, but not at every step: it limits how often it is redrawn.
+        comfy.model_management.throw_exception_if_processing_interrupted()
+
+
+class ComfyHost:
+    """One for each loaded model, so that ComfyUI can be told which networks belong to it.
+
+    Attributes:
+        patchers: the networks adopted so far.
+    """
+
+    def __init__(self) -> None:
+        self.patchers: list[Any] = []
+
+    def adopt(self, module: M, dtype: torch.dtype) -> Resident[M]:
+        # By attribute at call time: ComfyUI exchanges the class when it starts with dynamic memory.
+        patcher = comfy.model_patcher.CoreModelPatcher(
+            module.to(dtype=dtype).eval(),
+            load_device=comfy.model_management.get_torch_device(),
+            offload_device=comfy.model_management.unet_offload_device(),
+        )
+        self.patchers.append(patcher)
+        return _Patched(patcher, dtype)
+
+    def free_bytes(self) -> int:
+        return int(comfy.model_management.get_free_memory(comfy.model_management.get_torch_device()))
+
+    def progress(self, total: int, label: str) -> Progress:
+        return _Bar(total)
+
+    def check_interrupt(self) -> None:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        return isinstance(error, MemoryError) or bool(comfy.model_management.is_oom(error))
+
+    def release(self) -> None:
+        comfy.model_management.soft_empty_cache()

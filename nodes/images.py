@@ -1,0 +1,54 @@
+"""From IMAGE and MASK sockets to frames and back."""
+
+from __future__ import annotations
+
+import comfy.model_management
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+# What LoadImage gives as the mask of an image without alpha: this many pixels, all of them 0.
+_NO_MASK = (64, 64)
+
+
+def frames_of(image: Tensor) -> Tensor:
+    """An IMAGE as frames ``[B, H, W, 3 or 4]`` float32: the very tensor where it is that already.
+
+    Raises:
+        ValueError: there is no picture in it, or it holds no picture.
+    """
+    if image.ndim != 4 or image.shape[3] not in (3, 4):
+        raise ValueError(f"Expected images [batch, height, width, 3 or 4], got {list(image.shape)}.")
+    if image.numel() == 0:
+        raise ValueError(f"There is no image in the batch: {list(image.shape)}. Check the node that made it.")
+    finite = image.isfinite().flatten(1).all(1)
+    if not bool(finite.all()):
+        number = int((~finite).nonzero()[0]) + 1
+        raise ValueError(
+            f"Image {number} holds values that are no numbers (NaN or infinite). Check the node that made it."
+        )
+    return image.float()
+
+
+def region_of(mask: Tensor | None, image: Tensor) -> Tensor | None:
+    """A MASK as the region where an image may change: ``[B or 1, H, W]`` float32, or ``None`` for everywhere.
+
+    The black 64 x 64 mask that LoadImage gives for an image without alpha means "no mask", not "nowhere".
+    """
+    if mask is None:
+        return None
+    if tuple(mask.shape[-2:]) == _NO_MASK and tuple(image.shape[1:3]) != _NO_MASK and not bool(mask.any()):
+        return None
+    return mask.float().clamp(0, 1)
+
+
+def to_socket(pixels: Tensor) -> Tensor:
+    """Frames or masks where, and in the type in which, ComfyUI keeps what goes from node to node."""
+    return pixels.to(
+        device=comfy.model_management.intermediate_device(), dtype=comfy.model_management.intermediate_dtype()
+    )
+
+
+def unchanged(image: Tensor) -> io.NodeOutput:
+    """The very image that came in, and a mask that says that nothing changed."""
+    return io.NodeOutput(image, to_socket(torch.zeros(image.shape[:3])))

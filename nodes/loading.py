@@ -1,0 +1,91 @@
+"""The nodes that load models."""
+
+# mypy: allow-subclassing-any
+from __future__ import annotations
+
+from typing import get_args
+
+from comfy_api.latest import io
+
+from ..models.detectors import load_detector
+from ..models.restorers import Precision, load_restorer
+from . import folders
+from .host import ComfyHost
+from .types import DetectorSocket, LoadedModel, RestorerSocket
+
+
+class LoadFaceDetector(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisageLoadFaceDetector",
+            display_name="Load Face Detector",
+            category="Visage/loaders",
+            description="Loads a network that finds faces: YOLO (ultralytics), RetinaFace (facexlib) or YuNet.",
+            search_aliases=["face detector loader", "ultralytics detector", "yolo", "retinaface", "yunet", "adetailer"],
+            inputs=[_model_input(folders.DETECTORS)],
+            outputs=[DetectorSocket.Output("detector", tooltip="For Detect Faces, or straight into Restore Faces.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, model_name: str = "") -> bool | str:
+        return _is_there(folders.DETECTORS, model_name)
+
+    @classmethod
+    def execute(cls, model_name: str) -> io.NodeOutput:
+        host = ComfyHost()
+        return io.NodeOutput(LoadedModel(load_detector(folders.path_of(folders.DETECTORS, model_name), host), host))
+
+
+class LoadFaceRestorer(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisageLoadFaceRestorer",
+            display_name="Load Face Restorer",
+            category="Visage/loaders",
+            description=(
+                "Loads a network that makes faces sharp and whole again: GFPGAN, CodeFormer, RestoreFormer, or an "
+                "upscaler of the Real-ESRGAN kind."
+            ),
+            search_aliases=["face restore model loader", "gfpgan", "codeformer", "restoreformer", "facerestore"],
+            inputs=[
+                _model_input(folders.RESTORERS),
+                io.Combo.Input(
+                    "precision",
+                    options=list(get_args(Precision)),
+                    default="fp32",
+                    tooltip=(
+                        "fp32 is exact. bf16 halves the memory and is offered only for networks in which it was "
+                        "measured to be accurate; CodeFormer and RestoreFormer need fp32."
+                    ),
+                    advanced=True,
+                ),
+            ],
+            outputs=[RestorerSocket.Output("restorer", tooltip="For Restore Faces.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, model_name: str = "") -> bool | str:
+        return _is_there(folders.RESTORERS, model_name)
+
+    @classmethod
+    def execute(cls, model_name: str, precision: Precision) -> io.NodeOutput:
+        host = ComfyHost()
+        path = folders.path_of(folders.RESTORERS, model_name)
+        return io.NodeOutput(LoadedModel(load_restorer(path, host, precision), host))
+
+
+def _model_input(models: folders.ModelFolders) -> io.Combo.Input:
+    return io.Combo.Input(
+        "model_name", options=folders.names(models), default=folders.default(models), tooltip=folders.tooltip(models)
+    )
+
+
+def _is_there(models: folders.ModelFolders, name: str) -> bool | str:
+    """Stands in for ComfyUI's check of the list, whose message does not say where files belong."""
+    try:
+        folders.path_of(models, name)
+    except FileNotFoundError as error:
+        return str(error)
+    return True

@@ -1,0 +1,49 @@
+"""What travels on the sockets of Visage.
+
+| socket           | value                                                                |
+|------------------|----------------------------------------------------------------------|
+| VISAGE_DETECTOR  | :class:`LoadedModel` of a :class:`~..models.detectors.Detector`      |
+| VISAGE_RESTORER  | :class:`LoadedModel` of a :class:`~..models.restorers.Restorer`      |
+| FACES            | :class:`~..faces.face.Faces`: plain numbers, no tensors              |
+| FACE_CROPS       | :class:`~..faces.crops.Crops`: where crops were taken, no pixels     |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from comfy_api.latest import io
+
+from .host import ComfyHost
+
+N = TypeVar("N")
+
+DetectorSocket = io.Custom("VISAGE_DETECTOR")
+RestorerSocket = io.Custom("VISAGE_RESTORER")
+FacesSocket = io.Custom("FACES")
+FaceCropsSocket = io.Custom("FACE_CROPS")
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel(Generic[N]):
+    """A network on a socket, with what ComfyUI asks of one to protect its weights while a workflow runs.
+
+    Attributes:
+        network: the detector or restorer.
+        host: looks after it.
+    """
+
+    network: N
+    host: ComfyHost
+
+    @property
+    def patcher(self) -> Any | None:
+        """ComfyUI's handle on the weights; ``None`` for a network that runs outside torch."""
+        return self.host.patchers[0] if self.host.patchers else None
+
+    def get_models(self) -> list[Any]:
+        return list(self.host.patchers)
+
+    def is_dynamic(self) -> bool:
+        return bool(self.host.patchers) and all(patcher.is_dynamic() for patcher in self.host.patchers)

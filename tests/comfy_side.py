@@ -1,0 +1,51 @@
+"""On what the node tests run: the stand-in in ``tests/standin``, or a real ComfyUI.
+
+Only one of the two fits into a process, because both call themselves ``comfy``. The variable ``VISAGE_NODES_ON`` says
+which: ``standin`` (the default) or ``comfyui``. ``tests/test_nodes_on_comfyui.py`` starts a process for the latter.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cache
+from pathlib import Path
+
+STANDIN = Path(__file__).resolve().parent / "standin"
+VARIABLE = "VISAGE_NODES_ON"
+
+
+def comfyui() -> Path | None:
+    """A real ComfyUI on this machine: ``$COMFYUI_PATH``, else where comfy-cli installs it."""
+    folder = Path(os.environ.get("COMFYUI_PATH") or Path.home() / "comfy" / "ComfyUI").expanduser()
+    return folder if (folder / "main.py").is_file() else None
+
+
+@cache
+def begin(base: Path) -> None:
+    """Makes ``comfy``, ``comfy_api`` and ``folder_paths`` importable, with their models under ``base``.
+
+    Call it with the same folder in all tests of a process: there is one ComfyUI in it.
+    """
+    base.mkdir(exist_ok=True)
+    if os.environ.get(VARIABLE) == "comfyui":
+        _begin_comfyui(base)
+        return
+    sys.path.insert(0, str(STANDIN))
+    import folder_paths
+
+    folder_paths.models_dir = str(base / "models")
+
+
+def _begin_comfyui(base: Path) -> None:
+    folder = comfyui()
+    assert folder is not None, f"{VARIABLE} is comfyui, but there is none: set COMFYUI_PATH"
+    sys.path.insert(0, str(folder))
+    sys.argv = ["main.py", "--cpu", "--base-directory", str(base), "--disable-api-nodes"]
+    import comfy.options
+
+    # ComfyUI reads its arguments when its modules are first imported.
+    comfy.options.enable_args_parsing()
+    import folder_paths
+
+    Path(folder_paths.get_temp_directory()).mkdir(parents=True, exist_ok=True)

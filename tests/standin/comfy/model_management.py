@@ -1,0 +1,62 @@
+"""A stand-in: one CPU device on which every model fits."""
+
+from __future__ import annotations
+
+import torch
+
+
+class InterruptProcessingException(BaseException):
+    pass
+
+
+class _Args:
+    fp16_intermediates = False
+
+
+args = _Args()
+_interrupted = False
+
+
+def get_torch_device() -> torch.device:
+    return torch.device("cpu")
+
+
+def unet_offload_device() -> torch.device:
+    return torch.device("cpu")
+
+
+def intermediate_device() -> torch.device:
+    return torch.device("cpu")
+
+
+def intermediate_dtype() -> torch.dtype:
+    return torch.float16 if args.fp16_intermediates else torch.float32
+
+
+def get_free_memory(dev: torch.device | None = None) -> int:
+    return 4 * 1024**3
+
+
+def load_models_gpu(models: list, memory_required: int = 0, force_full_load: bool = False) -> None:
+    for model in models:
+        model.model.to(model.load_device)
+
+
+def is_oom(error: BaseException) -> bool:
+    return isinstance(error, torch.OutOfMemoryError)
+
+
+def soft_empty_cache() -> None:
+    return None
+
+
+def interrupt_current_processing(value: bool = True) -> None:
+    global _interrupted  # noqa: PLW0603 - as ComfyUI does
+    _interrupted = value
+
+
+def throw_exception_if_processing_interrupted() -> None:
+    global _interrupted  # noqa: PLW0603
+    if _interrupted:
+        _interrupted = False
+        raise InterruptProcessingException

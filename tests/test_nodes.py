@@ -1,0 +1,538 @@
+"""The nodes, on the stand-in for ComfyUI or on a real one (see ``tests/comfy_side.py``)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from visage.tests import comfy_side
+from visage.tests.comfy_models import LEFT_FACE, RIGHT_FACE, detector_of, restorer_of
+
+DEFAULTS: dict[str, Any] = {
+    "fidelity": 0.5,
+    "strength": 1.0,
+    "colour_match": 0.0,
+    "mask_shape": "square",
+    "feather": 0.015,
+    "min_face": 0,
+    "max_faces": 0,
+    "only_center": False,
+    "confidence": 0.5,
+}
+DETECTION: dict[str, Any] = {
+    "confidence": 0.5,
+    "min_size": 0,
+    "tiles": "auto",
+    "rotations": False,
+    "preview": False,
+}
+PASTING = {name: DEFAULTS[name] for name in ("strength", "colour_match", "mask_shape", "feather")}
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.getbasetemp() / "comfyui"
+
+
+@pytest.fixture(scope="session")
+def pack(base: Path) -> ModuleType:
+    """The package of nodes, as ComfyUI has it after it has started."""
+    comfy_side.begin(base)
+    import visage.nodes
+
+    asyncio.run(visage.nodes.VisageExtension().on_load())
+    return visage.nodes
+
+
+@pytest.fixture
+def management(pack: ModuleType) -> Iterator[ModuleType]:
+    import comfy.model_management
+
+    yield comfy.model_management
+    comfy.model_management.args.fp16_intermediates = False
+    comfy.model_management.interrupt_current_processing(False)
+
+
+@pytest.fixture
+def image(generator: torch.Generator) -> Tensor:
+    """Three pictures of 160 x 128 pixels."""
+    return torch.rand(3, 128, 160, 3, generator=generator)
+
+
+def loaded(network: Any, host: Any) -> Any:
+    from visage.nodes.types import LoadedModel
+
+    return LoadedModel(network, host)
+
+
+def a_detector(boxes: tuple[Any, ...] = (LEFT_FACE,), most: int = 99) -> Any:
+    from visage.nodes.host import ComfyHost
+
+    host = ComfyHost()
+    return loaded(detector_of(host, boxes, most), host)
+
+
+def a_restorer(*function: Any) -> Any:
+    from visage.nodes.host import ComfyHost
+
+    host = ComfyHost()
+    return loaded(restorer_of(host, *function)[0], host)
+
+
+def same(one: Tensor, two: Tensor) -> bool:
+    return one.dtype == two.dtype and torch.equal(one, two)
+
+
+# Detect Faces
+
+
+def test_detected_faces_come_as_numbers_boxes_mask_and_count(pack: ModuleType, image: Tensor) -> None:
+    faces, boxes, mask, count = pack.DetectFaces.execute(image, a_detector((LEFT_FACE, RIGHT_FACE)), **DETECTION).result
+    assert (faces.width, faces.height, len(faces.frames), count) == (160, 128, 3, 6)
+    left = boxes[0][0]
+    assert [len(frame) for frame in boxes] == [2, 2, 2]
+    assert (left["x"], left["y"], left["width"], left["height"]) == pytest.approx((16.5, 38.9, 48, 51.2), abs=0.6)
+    assert left["label"] == "face"
+    assert boxes[0][0]["score"] > boxes[0][1]["score"]
+    assert mask.shape == (3, 128, 160)
+    assert float(mask.sum()) == pytest.approx(3 * (48 * 51.2 + 40 * 44.8), rel=0.05)
+    assert mask[0, 64, 40] == 1
+    assert mask[0, 64, 80] == 0
+
+
+def test_faces_below_the_least_size_are_left_out_and_the_rest_numbered_anew(pack: ModuleType, image: Tensor) -> None:
+    detector = a_detector((LEFT_FACE, RIGHT_FACE))
+    faces, _, _, count = pack.DetectFaces.execute(image, detector, **DETECTION | {"min_size": 50}).result
+    assert count == 3
+    assert [face.index for frame in faces.frames for face in frame] == [0, 0, 0]
+
+
+def test_mask_follows_the_outline_of_a_detector_that_segments(pack: ModuleType) -> None:
+    from visage.faces.face import Face, Faces
+    from visage.nodes import views
+
+    triangle = ((10.0, 10.0), (50.0, 10.0), (10.0, 50.0))
+    outlined = Face((10, 10, 50, 50), outline=triangle)
+    beyond = Face((70.0, 60.0, 200.0, 200.0))
+    outside = Face((-40.0, -40.0, -5.0, -5.0))
+    mask = views.mask(Faces(100, 80, ((outlined, beyond, outside),)))[0]
+    assert mask[15, 15] == 1
+    assert mask[45, 45] == 0
+    assert mask[79, 99] == 1
+    assert float(mask.sum()) == pytest.approx(800 + 30 * 20, rel=0.03)
+
+
+def test_preview_shows_boxes_shrunk_and_few(pack: ModuleType) -> None:
+    frames = torch.zeros(10, 64, 2048, 3)
+    output = pack.DetectFaces.execute(frames, a_detector(), **DETECTION | {"preview": True})
+    assert len(output.ui.as_dict()["images"]) == 8
+    from visage.nodes import views
+
+    drawn = views.drawing(frames, output.result[0])
+    assert drawn.shape == (8, 32, 1024, 3)
+    assert float(drawn.max()) == 1
+    assert float(drawn[:, :, 900:].max()) == 0
+
+
+def test_out_of_memory_halves_the_batch(pack: ModuleType, image: Tensor) -> None:
+    detector = a_detector(most=1)
+    count = pack.DetectFaces.execute(image, detector, **DETECTION).result[3]
+    assert count == 3
+    assert detector.network._proposer.batches[-3:] == [1, 1, 1]
+
+
+def test_no_memory_for_a_single_picture_is_an_error(pack: ModuleType, image: Tensor) -> None:
+    with pytest.raises(MemoryError, match="single picture"):
+        pack.DetectFaces.execute(image, a_detector(most=0), **DETECTION)
+
+
+# Restore Faces
+
+
+def test_restored_faces_change_and_nothing_else_does(pack: ModuleType, image: Tensor) -> None:
+    restored, mask = pack.RestoreFaces.execute(image, **DEFAULTS, restorer=a_restorer(), detector=a_detector()).result
+    assert restored.shape == image.shape
+    assert mask.shape == image.shape[:3]
+    assert same(restored[mask == 0], image[mask == 0])
+    centre = (slice(None), slice(60, 70), slice(35, 45))
+    assert (mask[centre] > 0.999).all()
+    # Through the crop and back a pixel of noise is blurred; the negative of grey noise is far from the noise.
+    assert float((restored[centre] - (1 - image[centre])).abs().mean()) < 0.1
+    assert float((mask == 0).float().mean()) > 0.5
+
+
+def test_connected_faces_win_over_the_detector(pack: ModuleType, image: Tensor) -> None:
+    faces = pack.DetectFaces.execute(image, a_detector((RIGHT_FACE,)), **DETECTION).result[0]
+    detector = a_detector()
+    given = {"restorer": a_restorer(), "detector": detector, "faces": faces}
+    _, mask = pack.RestoreFaces.execute(image, **DEFAULTS, **given).result
+    assert detector.network._proposer.batches == []
+    assert float(mask[:, :, 110].max()) == 1
+    assert float(mask[:, :, 30].max()) == 0
+
+
+@pytest.mark.parametrize("reason", ["strength", "no face", "all too small"])
+def test_the_very_image_passes_through_where_nothing_is_done(pack: ModuleType, image: Tensor, reason: str) -> None:
+    settings = DEFAULTS | {"strength": {"strength": 0.0}, "no face": {}, "all too small": {"min_face": 500}}[reason]
+    detector = a_detector(() if reason == "no face" else (LEFT_FACE,))
+    restored, mask = pack.RestoreFaces.execute(image, **settings, restorer=a_restorer(), detector=detector).result
+    assert restored is image
+    assert mask.shape == image.shape[:3]
+    assert not mask.any()
+
+
+def test_neither_detector_nor_faces_is_an_error_that_says_what_to_connect(pack: ModuleType, image: Tensor) -> None:
+    with pytest.raises(ValueError, match="connect a detector"):
+        pack.RestoreFaces.execute(image, **DEFAULTS, restorer=a_restorer())
+    message = pack.RestoreFaces.validate_inputs(restorer=None)
+    assert "connect a detector" in message
+    assert pack.RestoreFaces.validate_inputs(restorer=None, detector=None) is True
+    assert pack.RestoreFaces.validate_inputs(restorer=None, faces=None) is True
+
+
+def test_models_are_evaluated_only_when_they_are_needed(pack: ModuleType, image: Tensor) -> None:
+    def wanted(strength: float, **inputs: Any) -> set[str]:
+        return set(pack.RestoreFaces.check_lazy_status(image=image, **DEFAULTS | {"strength": strength}, **inputs))
+
+    assert wanted(0.0, restorer=None, detector=None) == set()
+    assert wanted(1.0, restorer=None, detector=None) == {"restorer", "detector"}
+    assert wanted(1.0, restorer=None, faces=None, detector=None) == {"faces"}
+    none, some = (
+        pack.DetectFaces.execute(image, a_detector(boxes), **DETECTION).result[0] for boxes in ((), (LEFT_FACE,))
+    )
+    assert wanted(1.0, restorer=None, faces=none, detector=None) == set()
+    assert wanted(1.0, restorer=None, faces=some) == {"restorer"}
+    assert wanted(1.0, restorer=a_restorer(), faces=some) == set()
+    lazy = {socket.id for socket in pack.RestoreFaces.GET_SCHEMA().inputs if socket.lazy}
+    assert lazy == {"restorer", "detector", "faces"}
+
+
+def test_interrupt_stops_within_one_call_of_the_network(
+    pack: ModuleType, image: Tensor, management: ModuleType
+) -> None:
+    calls = []
+
+    def interrupted(images: Tensor) -> Tensor:
+        calls.append(len(images))
+        management.interrupt_current_processing()
+        return images
+
+    with pytest.raises(management.InterruptProcessingException):
+        pack.RestoreFaces.execute(image, **DEFAULTS, restorer=a_restorer(interrupted), detector=a_detector())
+    assert calls == [1]
+
+
+def test_numbers_that_are_no_picture_are_never_pasted(pack: ModuleType, image: Tensor) -> None:
+    broken = a_restorer(lambda images: images / 0)
+    with pytest.raises(Exception, match="pretended"):
+        pack.RestoreFaces.execute(image, **DEFAULTS, restorer=broken, detector=a_detector())
+
+
+def test_half_precision_in_and_out(pack: ModuleType, image: Tensor, management: ModuleType) -> None:
+    management.args.fp16_intermediates = True
+    half = image.half()
+    models = {"restorer": a_restorer(), "detector": a_detector()}
+    restored, mask = pack.RestoreFaces.execute(half, **DEFAULTS, **models).result
+    assert restored.dtype == mask.dtype == torch.float16
+    assert same(restored[mask == 0], half[mask == 0])
+    assert not torch.equal(restored, half)
+    untouched, _ = pack.RestoreFaces.execute(half, **DEFAULTS, restorer=a_restorer(), detector=a_detector(())).result
+    assert untouched is half
+    crops, places = pack.CropFaces.execute(half, found(pack, half), 64).result
+    assert crops.dtype == torch.float16
+    pasted, _ = pack.PasteFaces.execute(half, places, **PASTING, crops=1 - crops).result
+    assert pasted.dtype == torch.float16
+
+
+def test_alpha_is_kept(pack: ModuleType, image: Tensor) -> None:
+    alpha = torch.cat([image, image[..., :1]], dim=-1)
+    models = {"restorer": a_restorer(), "detector": a_detector()}
+    restored, mask = pack.RestoreFaces.execute(alpha, **DEFAULTS, **models).result
+    assert restored.shape == alpha.shape
+    assert same(restored[..., 3], alpha[..., 3])
+    assert float(mask.max()) == 1
+    crops, places = pack.CropFaces.execute(alpha, found(pack, alpha), 64).result
+    pasted, _ = pack.PasteFaces.execute(alpha, places, **PASTING, crops=1 - crops).result
+    assert crops.shape[-1] == 3
+    assert same(pasted[..., 3], alpha[..., 3])
+
+
+def test_faces_go_into_the_enlarged_background(pack: ModuleType, image: Tensor) -> None:
+    background = torch.rand(3, 256, 320, 3)
+    models = {"restorer": a_restorer(), "detector": a_detector(), "background": background}
+    restored, mask = pack.RestoreFaces.execute(image, **DEFAULTS, **models).result
+    assert restored.shape == background.shape
+    assert same(restored[mask == 0], background[mask == 0])
+    assert float(mask[:, 128, 80].min()) == 1
+    unchanged, empty = pack.RestoreFaces.execute(image, **DEFAULTS | {"strength": 0.0}, **models).result
+    assert unchanged is background
+    assert empty.shape == background.shape[:3]
+    with pytest.raises(ValueError, match="no enlargement"):
+        pack.RestoreFaces.execute(image, **DEFAULTS, **models | {"background": torch.rand(3, 300, 320, 3)})
+
+
+def test_region_limits_the_change(pack: ModuleType, image: Tensor) -> None:
+    region = torch.zeros(1, 128, 160)
+    region[:, :64] = 1
+    models = {"restorer": a_restorer(), "detector": a_detector()}
+    restored, mask = pack.RestoreFaces.execute(image, **DEFAULTS, **models, region=region).result
+    assert float(mask[:, :60].max()) == 1
+    assert not mask[:, 70:].any()
+    assert same(restored[:, 70:], image[:, 70:])
+
+
+def test_region_of_another_size_is_an_error_but_the_mask_of_no_alpha_is_none(pack: ModuleType, image: Tensor) -> None:
+    models = {"restorer": a_restorer(), "detector": a_detector()}
+    with pytest.raises(ValueError, match="mask of the same size"):
+        pack.RestoreFaces.execute(image, **DEFAULTS, **models, region=torch.ones(1, 64, 64))
+    no_alpha = torch.zeros(1, 64, 64)
+    _, mask = pack.RestoreFaces.execute(image, **DEFAULTS, **models, region=no_alpha).result
+    assert float(mask.max()) == 1
+
+
+def test_a_single_pixel_passes_through(pack: ModuleType) -> None:
+    pixel = torch.full((1, 1, 1, 3), 0.5)
+    assert pack.DetectFaces.execute(pixel, a_detector(()), **DETECTION | {"preview": True}).result[3] == 0
+    models = {"restorer": a_restorer(), "detector": a_detector(())}
+    assert pack.RestoreFaces.execute(pixel, **DEFAULTS, **models).result[0] is pixel
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (torch.zeros(0, 8, 8, 3), "no image in the batch"),
+        (torch.zeros(2, 8, 8, 3).index_fill_(0, torch.tensor([1]), float("nan")), "Image 2 holds values"),
+        (torch.zeros(1, 8, 8, 1), "Expected images"),
+    ],
+)
+def test_what_is_no_image_is_refused_by_every_node(pack: ModuleType, wrong: Tensor, message: str) -> None:
+    faces = found(pack, torch.zeros(1, 8, 8, 3))
+    places = pack.CropFaces.execute(torch.zeros(1, 8, 8, 3), faces, 64).result[1]
+    for run in (
+        lambda: pack.DetectFaces.execute(wrong, a_detector(), **DETECTION),
+        lambda: pack.RestoreFaces.execute(wrong, **DEFAULTS, restorer=a_restorer(), detector=a_detector()),
+        lambda: pack.CropFaces.execute(wrong, faces, 64),
+        lambda: pack.PasteFaces.execute(wrong, places, **PASTING, crops=torch.zeros(1, 64, 64, 3)),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run()
+
+
+def test_faces_of_another_image_are_refused(pack: ModuleType, image: Tensor) -> None:
+    other = found(pack, torch.zeros(1, 64, 64, 3))
+    with pytest.raises(ValueError, match="found in 1 image"):
+        pack.RestoreFaces.execute(image, **DEFAULTS, restorer=a_restorer(), faces=other)
+    with pytest.raises(ValueError, match="found in 1 image"):
+        pack.CropFaces.execute(image, other, 64)
+
+
+# Crop Faces and Paste Faces
+
+
+def found(pack: ModuleType, image: Tensor, boxes: tuple[Any, ...] = (LEFT_FACE,)) -> Any:
+    return pack.DetectFaces.execute(image, a_detector(boxes), **DETECTION).result[0]
+
+
+def test_crops_pasted_back_as_they_are_change_next_to_nothing(pack: ModuleType) -> None:
+    down, across = torch.meshgrid(torch.linspace(0, 1, 128), torch.linspace(0, 1, 160), indexing="ij")
+    smooth = torch.stack([down, across, (down + across) / 2], dim=-1).expand(3, -1, -1, -1).contiguous()
+    crops, places = pack.CropFaces.execute(smooth, found(pack, smooth, (LEFT_FACE, RIGHT_FACE)), 256).result
+    assert crops.shape == (6, 256, 256, 3)
+    assert places.frame_of == (0, 0, 1, 1, 2, 2)
+    pasted, mask = pack.PasteFaces.execute(smooth, places, **PASTING, crops=crops).result
+    assert float((pasted - smooth).abs().max()) < 1 / 255
+    assert same(pasted[mask == 0], smooth[mask == 0])
+
+
+@pytest.mark.parametrize("side", [64, 512])
+def test_crops_may_come_back_at_another_size(pack: ModuleType, image: Tensor, side: int) -> None:
+    _, places = pack.CropFaces.execute(image, found(pack, image), 256).result
+    pasted, mask = pack.PasteFaces.execute(image, places, **PASTING, crops=torch.zeros(3, side, side, 3)).result
+    assert float(pasted[mask > 0.999].max()) < 0.01
+    assert same(pasted[mask == 0], image[mask == 0])
+
+
+def test_crops_may_be_pasted_into_the_enlarged_image(pack: ModuleType, image: Tensor) -> None:
+    crops, places = pack.CropFaces.execute(image, found(pack, image), 256).result
+    large = torch.zeros(3, 256, 320, 3)
+    matched = PASTING | {"colour_match": 1.0}
+    pasted, mask = pack.PasteFaces.execute(large, places, **matched, crops=crops).result
+    assert pasted.shape == large.shape
+    assert float(mask[:, 128, 80].min()) == 1
+    with pytest.raises(ValueError, match="crops came from"):
+        pack.PasteFaces.execute(torch.zeros(3, 256, 300, 3), places, **PASTING, crops=crops)
+
+
+def test_no_face_gives_one_grey_crop_that_is_not_pasted(pack: ModuleType, image: Tensor) -> None:
+    crops, places = pack.CropFaces.execute(image, found(pack, image, ()), 96).result
+    assert crops.shape == (1, 96, 96, 3)
+    assert len(places) == 0
+    pasted, mask = pack.PasteFaces.execute(image, places, **PASTING, crops=crops).result
+    assert pasted is image
+    assert not mask.any()
+
+
+def test_crops_are_evaluated_only_when_there_is_something_to_paste(pack: ModuleType, image: Tensor) -> None:
+    none, one = (pack.CropFaces.execute(image, found(pack, image, boxes), 64).result[1] for boxes in ((), (LEFT_FACE,)))
+
+    def wanted(places: Any, strength: float) -> list[str]:
+        return pack.PasteFaces.check_lazy_status(
+            image=image, face_crops=places, crops=None, **PASTING | {"strength": strength}
+        )
+
+    assert wanted(one, 1.0) == ["crops"]
+    assert wanted(one, 0.0) == []
+    assert wanted(none, 1.0) == []
+    unchanged, _ = pack.PasteFaces.execute(image, one, **PASTING | {"strength": 0.0}).result
+    assert unchanged is image
+
+
+def test_crops_that_do_not_belong_are_refused(pack: ModuleType, image: Tensor) -> None:
+    _, places = pack.CropFaces.execute(image, found(pack, image), 64).result
+    with pytest.raises(ValueError, match="2 crops for 3 faces"):
+        pack.PasteFaces.execute(image, places, **PASTING, crops=torch.zeros(2, 64, 64, 3))
+    with pytest.raises(ValueError, match="square"):
+        pack.PasteFaces.execute(image, places, **PASTING, crops=torch.zeros(3, 64, 80, 3))
+
+
+# Models and folders
+
+
+def test_networks_are_under_the_care_of_comfyui(pack: ModuleType) -> None:
+    import comfy.model_patcher
+
+    restorer = a_restorer()
+    (patcher,) = restorer.get_models()
+    assert isinstance(patcher, comfy.model_patcher.CoreModelPatcher)
+    assert restorer.patcher is patcher
+    assert patcher.model.weight.dtype == torch.float32
+    assert restorer.is_dynamic() is False
+
+
+def test_a_network_outside_torch_has_no_patcher(pack: ModuleType) -> None:
+    from visage.nodes.host import ComfyHost
+
+    model = loaded(object(), ComfyHost())
+    assert (model.patcher, model.get_models(), model.is_dynamic()) == (None, [], False)
+
+
+def test_the_patcher_class_is_looked_up_when_it_is_needed(pack: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    import comfy.model_patcher
+
+    exchanged = type("Exchanged", (comfy.model_patcher.ModelPatcher,), {"is_dynamic": lambda self: True})
+    monkeypatch.setattr(comfy.model_patcher, "CoreModelPatcher", exchanged)
+    assert a_restorer().is_dynamic() is True
+
+
+@pytest.fixture
+def models(pack: ModuleType, base: Path) -> Iterator[Path]:
+    """The models folder of ComfyUI with a few files in it, of which only the names matter."""
+    files = [
+        base / "models" / name
+        for name in (
+            "ultralytics/bbox/face_yolov8m.pt",
+            "ultralytics_bbox/downloaded.pt",
+            "ultralytics/segm/deeper/person-seg.pt",
+            "facedetection/detection_Resnet50_Final.pth",
+            "facedetection/face_detection_yunet_2023mar.onnx",
+            "facedetection/parsing_parsenet.pth",
+            "facerestore_models/codeformer-v0.1.0.pth",
+            "facerestore_models/GFPGANv1.4.pth",
+            "upscale_models/4x_mine.safetensors",
+            "upscale_models/readme.txt",
+        )
+    ]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    yield base / "models"
+    for file in files:
+        file.unlink()
+
+
+def choices(node: Any) -> Any:
+    return next(socket for socket in node.GET_SCHEMA().inputs if socket.id == "model_name")
+
+
+def test_files_are_offered_by_their_names_and_only_those_that_fit(pack: ModuleType, models: Path) -> None:
+    assert choices(pack.LoadFaceDetector).options == [
+        "deeper/person-seg.pt",
+        "detection_Resnet50_Final.pth",
+        "downloaded.pt",
+        "face_detection_yunet_2023mar.onnx",
+        "face_yolov8m.pt",
+    ]
+    assert choices(pack.LoadFaceDetector).default == "detection_Resnet50_Final.pth"
+    restorers = choices(pack.LoadFaceRestorer)
+    assert restorers.options == ["4x_mine.safetensors", "codeformer-v0.1.0.pth", "GFPGANv1.4.pth"]
+    assert restorers.default == "GFPGANv1.4.pth"
+    assert "codeformer-v0.1.0.pth: S-Lab 1.0, non-commercial" in restorers.tooltip
+
+
+def test_without_files_the_tooltip_and_the_error_say_which_to_put_where(pack: ModuleType) -> None:
+    for node, advice in ((pack.LoadFaceDetector, "models/ultralytics/bbox"), (pack.LoadFaceRestorer, "GFPGANv1.4.pth")):
+        assert choices(node).options == []
+        assert choices(node).tooltip.startswith("No face ")
+        assert advice in choices(node).tooltip
+        assert advice in node.validate_inputs(model_name="something.pt")
+    with pytest.raises(FileNotFoundError, match="There is no face detector called"):
+        pack.LoadFaceDetector.execute("something.pt")
+
+
+@pytest.mark.parametrize("name", ["../../secret.pt", "/etc/passwd", "", "facedetection/detection_Resnet50_Final.pth"])
+def test_only_names_of_the_list_are_taken(pack: ModuleType, models: Path, name: str) -> None:
+    (models.parent / "secret.pt").touch()
+    assert "There is no face detector called" in pack.LoadFaceDetector.validate_inputs(model_name=name)
+    with pytest.raises(FileNotFoundError):
+        pack.LoadFaceDetector.execute(name)
+    assert pack.LoadFaceDetector.validate_inputs(model_name="face_yolov8m.pt") is True
+
+
+def test_folders_of_others_keep_their_places_and_suffixes(pack: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    import folder_paths
+    from visage.nodes import folders
+
+    theirs = {"ultralytics_bbox": (["/theirs"], {".pt"}), "facedetection": (["/theirs"], set())}
+    monkeypatch.setattr(folder_paths, "folder_names_and_paths", theirs)
+    folders.register()
+    places, suffixes = theirs["ultralytics_bbox"]
+    assert places[0] == "/theirs"
+    assert len(places) == 3
+    assert suffixes == {".pt"}
+    assert ".onnx" in theirs["facedetection"][1]
+
+
+def test_real_models_restore_a_real_face(pack: ModuleType, base: Path, data: Path) -> None:
+    from PIL import Image
+
+    detector, restorer = base / "models/ultralytics/bbox/real.pt", base / "models/upscale_models/real.pth"
+    for link, file in ((detector, "yolov8n-face.pt"), (restorer, "realesr-general-x4v3.pth")):
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(data / "weights" / file)
+    photograph = sorted((data / "photos/synthetic_1024").iterdir())[0]
+    import numpy as np
+
+    pixels = np.asarray(Image.open(photograph).convert("RGB").resize((256, 256)), dtype=np.float32) / 255
+    picture = torch.from_numpy(pixels)[None]
+    try:
+        models = {
+            "detector": pack.LoadFaceDetector.execute("real.pt")[0],
+            "restorer": pack.LoadFaceRestorer.execute("real.pth", "fp32")[0],
+        }
+    finally:
+        detector.unlink()
+        restorer.unlink()
+    with torch.inference_mode():
+        faces, _, _, count = pack.DetectFaces.execute(picture, models["detector"], **DETECTION).result
+        restored, mask = pack.RestoreFaces.execute(picture, **DEFAULTS, **models).result
+    assert count == 1
+    assert faces.frames[0][0].landmarks is not None
+    assert float((restored - picture).abs()[mask > 0.5].mean()) > 0.001
+    assert same(restored[mask == 0], picture[mask == 0])
+    assert len(models["detector"].get_models()) == len(models["restorer"].get_models()) == 1

@@ -1,0 +1,29 @@
+"""The node tests once more, on a real ComfyUI in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from visage.tests import comfy_side
+
+TESTS = Path(__file__).resolve().parent
+
+
+def test_the_node_tests_pass_on_a_real_comfyui(tmp_path: Path) -> None:
+    if comfy_side.comfyui() is None:
+        pytest.skip("needs a ComfyUI: set COMFYUI_PATH, or install it to ~/comfy/ComfyUI")
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_nodes.py", "test_nodes_schema.py"],
+        cwd=TESTS,
+        env=os.environ | {comfy_side.VARIABLE: "comfyui"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
+    assert " skipped" not in run.stdout.splitlines()[-1] or not (TESTS.parent.parent / "shared" / "data").is_dir()

@@ -1,0 +1,80 @@
+"""The workflows that come with Visage, as files: whole, up to date with the nodes, with models that can be got."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from visage.models.catalogue import by_file_name
+
+ROOT = Path(__file__).resolve().parent.parent
+WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
+SCHEMAS = json.loads(Path(__file__).with_name("node_schemas.json").read_text(encoding="utf-8"))
+
+
+def workflow(name: str) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
+    return read
+
+
+def ours(flow: dict[str, Any]) -> list[dict[str, Any]]:
+    return [node for node in flow["nodes"] if node["type"].startswith("Visage")]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflow_is_complete(path: Path) -> None:
+    flow = workflow(path.stem)
+    assert flow["version"] == 0.4
+    assert any(node["type"] == "MarkdownNote" for node in flow["nodes"])
+    for node in ours(flow):
+        schema = SCHEMAS[node["type"]]
+        assert node["properties"]["cnr_id"] == "visage"
+        sockets = {socket["id"]: socket["type"] for socket in schema["inputs"]}
+        assert all(sockets[socket["name"]] == socket["type"] for socket in node["inputs"])
+        assert [(socket["name"], socket["type"]) for socket in node["outputs"]] == [
+            (socket["id"], socket["type"]) for socket in schema["outputs"]
+        ]
+        required = {socket["id"] for socket in schema["inputs"] if not socket["optional"]} & {
+            socket["name"] for socket in node["inputs"]
+        }
+        assert all(socket["link"] is not None for socket in node["inputs"] if socket["name"] in required)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_links_join_what_they_say(path: Path) -> None:
+    flow = workflow(path.stem)
+    nodes = {node["id"]: node for node in flow["nodes"]}
+    for number, source, output, target, slot, kind in flow["links"]:
+        socket = nodes[target]["inputs"][slot]
+        assert (socket["link"], socket["type"]) == (number, kind)
+        assert number in nodes[source]["outputs"][output]["links"]
+        assert nodes[source]["outputs"][output]["type"] == kind or kind == "*"
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_models_can_be_got_from_the_dialog_for_missing_models(path: Path) -> None:
+    listed = {
+        model["name"]: model for node in workflow(path.stem)["nodes"] for model in node["properties"].get("models", [])
+    }
+    chosen = [node["widgets_values"][0] for node in workflow(path.stem)["nodes"] if "Load" in node["type"]]
+    assert set(listed) == {name for name in chosen if name.endswith((".pt", ".pth", ".safetensors"))}
+    for name, model in listed.items():
+        # The dialog offers nothing else.
+        assert model["url"].startswith("https://huggingface.co/")
+        assert model["url"].endswith(f"/{name}")
+        known = by_file_name(name)
+        if known is not None and known.file_name == name:
+            assert model["url"] in known.urls
+            assert (model["hash"], model["hash_type"]) == (known.sha256, "SHA256")
+            assert model["directory"] == known.folder.replace("/", "_")
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflow_has_a_small_thumbnail(path: Path) -> None:
+    thumbnail = path.with_suffix(".jpg")
+    assert thumbnail.stat().st_size < 60_000
+    with Image.open(thumbnail) as picture:
+        assert 300 <= picture.width <= 500

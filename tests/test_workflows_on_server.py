@@ -1,0 +1,196 @@
+"""The workflows that come with Visage, run by a real ComfyUI server with real weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from visage.tests import comfy_side
+from visage.tests.comfy_prompt import prompt_of, widget_names
+from visage.tests.comfy_server import Server
+from visage.tests.test_workflows import ROOT, SCHEMAS, WORKFLOWS, workflow
+
+# What the workflows ask for, and the small files that stand in for it.
+WEIGHTS = {
+    "face_yolov8m.pt": ("yolov8n-face.pt", "ultralytics/bbox"),
+    "GFPGANv1.4.pth": ("realesr-general-x4v3.pth", "facerestore_models"),
+    "RealESRGAN_x4plus.safetensors": ("realesr-general-x4v3.pth", "upscale_models"),
+    "example.png": ("face.png", None),
+}
+# Where the face is in the picture: left, top and side of the photograph in it.
+PLACE = (120, 90, 280)
+SIDE = 512
+# The folder of a pack may have any name.
+PACK = "visage-main"
+
+
+@pytest.fixture(scope="module")
+def picture(data: Path) -> np.ndarray:
+    """``[512, 512, 3]`` uint8: a small, blurred face on a plain ground."""
+    photograph = sorted((data / "photos" / "synthetic_1024").iterdir())[0]
+    left, top, side = PLACE
+    face = Image.open(photograph).convert("RGB").resize((side // 4, side // 4), Image.Resampling.BOX)
+    ramp = np.linspace(70, 160, SIDE).astype(np.uint8)
+    canvas = Image.fromarray(
+        np.stack(
+            [np.tile(ramp, (SIDE, 1)), np.tile(ramp[:, None], (1, SIDE)), np.full((SIDE, SIDE), 120, np.uint8)], -1
+        )
+    )
+    canvas.paste(face.resize((side, side), Image.Resampling.BICUBIC), (left, top))
+    return np.asarray(canvas)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, data: Path, picture: np.ndarray) -> Iterator[Server]:
+    comfyui = comfy_side.comfyui()
+    if comfyui is None:
+        pytest.skip("needs a ComfyUI: set COMFYUI_PATH, or install it to ~/comfy/ComfyUI")
+    base = tmp_path_factory.mktemp("server")
+    for folder in ("custom_nodes", "input"):
+        (base / folder).mkdir()
+    (base / "custom_nodes" / PACK).symlink_to(ROOT)
+    for name, folder in WEIGHTS.values():
+        if folder is not None:
+            (base / "models" / folder).mkdir(parents=True, exist_ok=True)
+            (base / "models" / folder / name).symlink_to(data / "weights" / name)
+    (base / "models" / "facerestore_models" / "broken.pth").write_bytes(b"")
+    Image.fromarray(picture).save(base / "input" / "face.png")
+    Image.fromarray(picture[:64, :64]).save(base / "input" / "nobody.png")
+    running = Server(comfyui, base, PACK)
+    try:
+        running.wait_until_ready()
+        yield running
+    finally:
+        running.stop()
+
+
+def prompt(server: Server, name: str, **changes: Any) -> dict[str, Any]:
+    """The prompt of a workflow, with the files at hand and with some inputs changed wherever they occur."""
+    made = prompt_of(workflow(name), server.json("/object_info"))
+    for node in made.values():
+        for key, value in node["inputs"].items():
+            if isinstance(value, str) and value in WEIGHTS:
+                node["inputs"][key] = WEIGHTS[value][0]
+            if key in changes and not isinstance(value, list):
+                node["inputs"][key] = changes[key]
+    return made
+
+
+def result(server: Server, made: dict[str, Any], kind: str) -> np.ndarray:
+    """The first picture that a node of a kind shows after the prompt has run."""
+    done = server.run(made)
+    assert done["status"]["status_str"] == "success", done["status"]["messages"]
+    (number,) = (number for number, node in made.items() if node["class_type"] == kind)
+    return server.picture(done["outputs"][number]["images"][0])
+
+
+def in_face(picture: np.ndarray) -> np.ndarray:
+    left, top, side = PLACE
+    return picture[top + side // 4 : top + 3 * side // 4, left + side // 4 : left + 3 * side // 4].astype(float)
+
+
+def outside(picture: np.ndarray) -> np.ndarray:
+    left, top, side = PLACE
+    beyond = np.ones((SIDE, SIDE), dtype=bool)
+    margin = side // 4
+    beyond[max(0, top - margin) : top + side + margin, max(0, left - margin) : left + side + margin] = False
+    return picture[beyond]
+
+
+def sharpness(picture: np.ndarray) -> float:
+    """Mean square of the step from pixel to pixel: what edges, not grain, are made of."""
+    face = in_face(picture)
+    return float((np.diff(face, axis=0) ** 2).mean() + (np.diff(face, axis=1) ** 2).mean())
+
+
+def test_server_knows_every_node_and_serves_its_help(server: Server) -> None:
+    definitions = server.json("/object_info")
+    assert "IMPORT FAILED" not in server.log
+    for name, schema in SCHEMAS.items():
+        definition = definitions[name]
+        assert definition["display_name"] == schema["display_name"]
+        assert widget_names(definition) == [
+            socket["id"] for socket in schema["inputs"] if socket["type"] in ("INT", "FLOAT", "BOOLEAN", "COMBO")
+        ]
+        page = server.get(f"/extensions/{PACK}/docs/{name}.md").decode()
+        assert page.startswith(f"# {schema['display_name']}")
+    assert set(server.json("/api/i18n")["en"]["nodeDefs"]) == set(SCHEMAS)
+    assert sorted(server.json("/api/workflow_templates")[PACK]) == [path.stem for path in WORKFLOWS]
+    folders = {folder["name"] for folder in server.json("/experiment/models")}
+    wanted = {
+        model["directory"]
+        for path in WORKFLOWS
+        for node in workflow(path.stem)["nodes"]
+        for model in node["properties"].get("models", [])
+    }
+    assert wanted <= folders
+
+
+def test_restore_portrait(server: Server, picture: np.ndarray) -> None:
+    restored = result(server, prompt(server, "restore_portrait"), "SaveImage")
+    assert restored.shape == picture.shape
+    assert np.array_equal(outside(restored), outside(picture))
+    assert np.abs(in_face(restored) - in_face(picture)).mean() > 1
+    assert sharpness(restored) > 1.15 * sharpness(picture)
+
+
+def test_crop_restore_paste(server: Server, picture: np.ndarray) -> None:
+    pasted = result(server, prompt(server, "crop_restore_paste"), "SaveImage")
+    assert pasted.shape == picture.shape
+    assert np.array_equal(outside(pasted), outside(picture))
+    assert sharpness(pasted) > 1.1 * sharpness(picture)
+
+
+def test_detect_and_preview(server: Server, picture: np.ndarray) -> None:
+    made = prompt(server, "detect_and_preview")
+    done = server.run(made)
+    outputs = {made[number]["class_type"]: output for number, output in done["outputs"].items()}
+    assert outputs["PreviewAny"]["text"] == ["1"]
+    preview = server.picture(outputs["VisageDetectFaces"]["images"][0])
+    assert preview.shape == picture.shape
+    drawn = (preview != picture).any(-1)
+    assert 0.001 < drawn.mean() < 0.2
+    mask = server.picture(outputs["MaskPreview"]["images"][0])[..., 0]
+    left, top, side = PLACE
+    assert mask[top + side // 2, left + side // 2] == 255
+    assert not outside(mask).any()
+    boxed = server.picture(outputs["PreviewImage"]["images"][0])
+    assert (boxed != picture).any()
+
+
+@pytest.mark.parametrize("name", ["restore_portrait", "crop_restore_paste"])
+def test_picture_without_a_face_comes_out_as_it_is(server: Server, picture: np.ndarray, name: str) -> None:
+    assert np.array_equal(result(server, prompt(server, name, image="nobody.png"), "SaveImage"), picture[:64, :64])
+
+
+def test_models_are_not_even_loaded_at_strength_0(server: Server, picture: np.ndarray) -> None:
+    made = prompt(server, "restore_portrait", strength=0.0)
+    (loader,) = (node for node in made.values() if node["class_type"] == "VisageLoadFaceRestorer")
+    loader["inputs"]["model_name"] = "broken.pth"
+    assert np.array_equal(result(server, made, "SaveImage"), picture)
+    (node,) = (node for node in made.values() if node["class_type"] == "VisageRestoreFaces")
+    node["inputs"]["strength"] = 0.9
+    status = server.run(made)["status"]
+    assert status["status_str"] == "error"
+    (error,) = (content for kind, content in status["messages"] if kind == "execution_error")
+    assert error["node_type"] == "VisageLoadFaceRestorer"
+    assert "broken.pth is empty: the download failed" in error["exception_message"]
+
+
+def test_missing_model_is_refused_with_advice(server: Server) -> None:
+    made = prompt(server, "restore_portrait", model_name="absent.pt")
+    answer = json.dumps(server.post(made))
+    assert "There is no face detector called 'absent.pt'" in answer
+    assert "models/facerestore_models" in answer
+
+
+def test_restore_faces_without_a_detector_is_refused_before_it_runs(server: Server) -> None:
+    made = prompt(server, "restore_portrait")
+    (node,) = (node for node in made.values() if node["class_type"] == "VisageRestoreFaces")
+    del node["inputs"]["detector"]
+    assert "connect a detector" in json.dumps(server.post(made))
