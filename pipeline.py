@@ -32,24 +32,35 @@ class RestorationError(Exception):
 
 
 @dataclass(frozen=True)
+class BlendSettings:
+    """How crops are put back.
+
+    Attributes:
+        strength: how much of a crop is blended in, 0..1.
+        colour: how much of the original's colour it is given, 0..1.
+        mask: shape of the part that is put back.
+        feather: softness of its edge, standard deviation as a share of the crop.
+    """
+
+    strength: float = 1.0
+    colour: float = 1.0
+    mask: MaskShape = "square"
+    feather: float = FEATHER
+
+
+@dataclass(frozen=True)
 class RestoreSettings:
     """How faces are restored and put back.
 
     Attributes:
         fidelity: 0 = quality, 1 = faithful, where the restorer knows such a thing.
-        strength: how much of the restored face is blended in, 0..1.
-        colour: how much of the original's colour the restored face is given, 0..1.
-        mask: shape of the part that is put back.
-        feather: softness of its edge, standard deviation as a share of the crop.
+        blend: how restored crops are put back.
         selection: which faces.
         on_error: whether a face that the network fails on stops the work or is left as it was and reported.
     """
 
     fidelity: float = 0.5
-    strength: float = 1.0
-    colour: float = 1.0
-    mask: MaskShape = "square"
-    feather: float = FEATHER
+    blend: BlendSettings = field(default_factory=BlendSettings)
     selection: Selection = field(default_factory=Selection)
     on_error: Literal["stop", "skip"] = "stop"
 
@@ -110,11 +121,11 @@ def restore(
     """
     check_frames(frames, faces.width, faces.height, len(faces.frames))
     canvas = frames if background is None else background
-    _check_canvas(frames, canvas)
+    _check_enlargement("background", canvas, len(frames), faces.width, faces.height)
     region = None if region is None else _fitting_region(frames, region)
     changed = torch.zeros(canvas.shape[:3], device=canvas.device)
     reasons = [reasons_to_skip(found, faces.width, faces.height, settings.selection) for found in faces.frames]
-    if settings.strength == 0:
+    if settings.blend.strength == 0:
         reasons = [[reason or "strength is 0" for reason in frame] for frame in reasons]
     chosen = [
         _Chosen(frame, position, face)
@@ -138,8 +149,8 @@ def restore(
                 for index in good:
                     key = (members[index].frame, members[index].position)
                     enlargements[key] = size * restorer.scale / crops.native_sides[index]
-                patches += _patches(canvas, frames, crops.take(good), restored, region, settings)
-            blend(result, changed, canvas, patches, settings.strength)
+                patches += _patches(canvas, frames, crops.take(good), restored, settings.blend, region)
+            blend(result, changed, canvas, patches, settings.blend.strength)
         canvas = result
     outcomes = tuple(
         tuple(
@@ -151,6 +162,36 @@ def restore(
         for frame, (found, why) in enumerate(zip(faces.frames, reasons, strict=True))
     )
     return Restoration(canvas, changed, outcomes)
+
+
+def paste_crops(frames: Tensor, crops: Crops, pixels: Tensor, settings: BlendSettings) -> tuple[Tensor, Tensor]:
+    """Puts crops back where they were taken, after whatever was done to them.
+
+    Args:
+        frames: ``[B, H, W, 3 or 4]`` 0..1, those that the crops were taken from or an enlargement of them.
+        pixels: ``[N, S, S, 3]`` 0..1, in the order of ``crops``, of any side ``S``.
+
+    Returns:
+        The frames, the very tensor that was given where nothing was done, and what changed, ``[B, H, W]`` 0..1.
+
+    Raises:
+        ValueError: the crops are of another number, not square, or from other frames.
+    """
+    if len(pixels) != len(crops):
+        raise ValueError(f"There are {len(pixels)} crops for {len(crops)} faces. Give all crops back, in their order.")
+    if pixels.shape[1] != pixels.shape[2]:
+        raise ValueError(
+            f"The crops are {pixels.shape[2]}x{pixels.shape[1]}. They may be enlarged or shrunk, but must stay square."
+        )
+    _check_enlargement("image", frames, crops.batch, crops.width, crops.height)
+    changed = torch.zeros(frames.shape[:3], device=frames.device)
+    if len(crops) == 0 or settings.strength == 0:
+        return frames, changed
+    result = frames.clone()
+    places = crops.on_frames_of(frames.shape[2], frames.shape[1])
+    patches = _patches(frames, frames, places, pixels.to(frames.device), settings)
+    blend(result, changed, frames, patches, settings.strength)
+    return result, changed
 
 
 @dataclass(frozen=True)
@@ -205,22 +246,22 @@ def _restore_crops(
 
 
 def _patches(
-    canvas: Tensor, frames: Tensor, crops: Crops, restored: Tensor, region: Tensor | None, settings: RestoreSettings
+    canvas: Tensor, frames: Tensor, crops: Crops, pixels: Tensor, settings: BlendSettings, region: Tensor | None = None
 ) -> list[Patch]:
-    """Colour, mask and layout of restored crops ``[N, S, S, 3]``."""
+    """Colour, mask and layout of new crops ``[N, S, S, 3]`` of ``frames``, to be blended into ``canvas``."""
     if len(crops) == 0:
         return []
-    masks = _masks(crops, settings, restored.device)
+    masks = _masks(crops, settings, pixels.device)
     if region is not None:
-        masks = masks * extract_mask(region.to(restored.device), crops)
+        masks = masks * extract_mask(region.to(pixels.device), crops)
     if settings.colour > 0:
-        # A restored face is the same face, so all of the crop counts, the face itself included.
-        shown = inside_frame(crops, restored.device)
-        restored = match_colour(restored, extract(frames, crops).to(restored.device), shown, settings.colour)
-    return lay_out(canvas, crops, restored, masks)
+        # It is the same face, so all of the crop counts, the face itself included.
+        shown = inside_frame(crops, pixels.device)
+        pixels = match_colour(pixels, extract(frames, crops).to(pixels.device), shown, settings.colour)
+    return lay_out(canvas, crops, pixels, masks)
 
 
-def _masks(crops: Crops, settings: RestoreSettings, device: torch.device) -> Tensor:
+def _masks(crops: Crops, settings: BlendSettings, device: torch.device) -> Tensor:
     """``[N, S, S]``"""
     if settings.mask == "hull":
         return torch.stack([_hull_mask(crops, index, settings.feather, device) for index in range(len(crops))])
@@ -236,16 +277,15 @@ def _hull_mask(crops: Crops, index: int, feather: float, device: torch.device) -
     return hull(tuple((x, y) for x, y in seen), crops.size, _HULL_GROW, feather, device)
 
 
-def _check_canvas(frames: Tensor, canvas: Tensor) -> None:
-    """Raises ``ValueError`` unless ``canvas`` shows the frames at another size."""
-    height, width = frames.shape[1:3]
+def _check_enlargement(what: str, canvas: Tensor, batch: int, width: int, height: int) -> None:
+    """Raises ``ValueError`` unless ``canvas`` shows ``batch`` frames of ``width`` x ``height`` at some size."""
     across, down = canvas.shape[2] / width, canvas.shape[1] / height
-    # Rounding to whole pixels may change the proportions by half a pixel on each side.
-    slack = 0.5 / min(width, height) + 1e-6
-    if canvas.shape[0] != frames.shape[0] or abs(across - down) > slack * max(across, down, 1):
+    # Rounding to whole pixels may change a side by half a pixel.
+    rounding = 0.5 / width + 0.5 / height
+    if canvas.shape[0] != batch or abs(across - down) > rounding:
         raise ValueError(
-            f"The background has {canvas.shape[0]} image(s) of {canvas.shape[2]}x{canvas.shape[1]}, which is no "
-            f"enlargement of {frames.shape[0]} image(s) of {width}x{height}."
+            f"The {what} has {canvas.shape[0]} picture(s) of {canvas.shape[2]}x{canvas.shape[1]}, which is no "
+            f"enlargement of {batch} picture(s) of {width}x{height} that the faces were found in."
         )
 
 

@@ -22,7 +22,7 @@ from ..models.locations import find_weights
 from ..models.restorers import InvalidOutputError, Restorer, load_restorer
 from ..models.upscaler import Upscaler, load_upscaler, resize_frames
 from ..models.weights import WeightsError
-from ..pipeline import Outcome, Restoration, RestorationError, RestoreSettings, restore
+from ..pipeline import BlendSettings, Outcome, Restoration, RestorationError, RestoreSettings, restore
 from . import options
 from .batches import Batch, Failures, batches
 from .images import ImageError, Picture, save_image
@@ -120,10 +120,7 @@ def _tools(arguments: argparse.Namespace) -> _Tools:
         options.detection_of(arguments),
         RestoreSettings(
             fidelity=arguments.fidelity,
-            strength=arguments.strength,
-            colour=arguments.colour,
-            mask=arguments.mask,
-            feather=arguments.feather,
+            blend=BlendSettings(arguments.strength, arguments.colour, arguments.mask, arguments.feather),
             selection=options.selection_of(arguments),
             on_error="skip" if arguments.skip_failed else "stop",
         ),

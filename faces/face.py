@@ -76,6 +76,24 @@ class Faces:
         return Faces(self.width, self.height, tuple(tuple(faces) for faces in frames))
 
 
+def resized(face: Face, scale: float) -> Face:
+    """The same face in its frame resized by ``scale``."""
+
+    def moved(point: Point) -> Point:
+        return (point[0] + 0.5) * scale - 0.5, (point[1] + 0.5) * scale - 0.5
+
+    landmarks = face.landmarks
+    if landmarks is not None:
+        one, two, three, four, five = map(moved, landmarks)
+        landmarks = (one, two, three, four, five)
+    return replace(
+        face,
+        box=(*moved(face.box[:2]), *moved(face.box[2:])),
+        landmarks=landmarks,
+        outline=None if face.outline is None else tuple(map(moved, face.outline)),
+    )
+
+
 def roll_of(landmarks: Sequence[Point]) -> float:
     """Roll in degrees, clockwise as seen, of a face from its five landmarks.
 

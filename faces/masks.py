@@ -25,6 +25,11 @@ _INSET = 1 / 20
 _RIM = 3.0
 
 
+# Middle and radii of the oval of a face as shares of an FFHQ crop, read off aligned faces: from the hairline to under
+# the chin, from ear to ear, and clear of the border.
+_OVAL_MIDDLE, _OVAL_WIDTH, _OVAL_HEIGHT = 0.52, 0.34, 0.4
+
+
 def soft_square(size: int, feather: float = FEATHER, device: torch.device | str = "cpu") -> Tensor:
     """``[size, size]``: a square inside the crop with soft sides (facexlib's mask in closed form).
 
@@ -42,12 +47,11 @@ def soft_square(size: int, feather: float = FEATHER, device: torch.device | str 
 
 def ellipse(size: int, feather: float = FEATHER, device: torch.device | str = "cpu") -> Tensor:
     """``[size, size]``: the oval of an FFHQ-aligned face, from the hairline to under the chin."""
-    # Centre and radii as shares of an FFHQ crop, read off the faces that the template was made from.
     x, y = _pixels(size, device)
-    across, down = (x / size - 0.5) / 0.34, (y / size - 0.54) / 0.43
+    across, down = (x / size - 0.5) / _OVAL_WIDTH, (y / size - _OVAL_MIDDLE) / _OVAL_HEIGHT
     radius = torch.sqrt(across**2 + down**2).clamp_min(1e-6)
     # First-order distance to the ellipse, in pixels: f / |grad f| for f = radius - 1.
-    slope = torch.sqrt((across / 0.34) ** 2 + (down / 0.43) ** 2) / (radius * size)
+    slope = torch.sqrt((across / _OVAL_WIDTH) ** 2 + (down / _OVAL_HEIGHT) ** 2) / (radius * size)
     distance = (1 - radius) / slope.clamp_min(1e-6)
     return _fade_to_zero(_phi(distance / (feather * size)) * soft_square(size, feather, device))
 

@@ -1,6 +1,5 @@
 """The nodes of Visage for ComfyUI: sockets in, sockets out. The only package that imports ComfyUI."""
 
-# mypy: allow-subclassing-any
 from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io

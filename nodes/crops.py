@@ -1,22 +1,17 @@
 """The nodes that take faces out of an image and put them back, for work in between."""
 
-# mypy: allow-subclassing-any
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..faces.colour import match_colour
-from ..faces.crops import Crops, check_frames, extract, inside_frame, plan_crops
+from ..faces.crops import Crops, check_frames, extract, plan_crops
 from ..faces.face import Faces
-from ..faces.geometry import compose, invert, resize_matrix
 from ..faces.masks import MaskShape
-from ..faces.paste import paste
-from ..pipeline import RestoreSettings, _masks
+from ..pipeline import BlendSettings, paste_crops
 from .images import frames_of, to_socket, unchanged
 from .settings import colour_input, feather_input, shape_input, strength_input
 from .types import FaceCropsSocket, FacesSocket
@@ -107,44 +102,8 @@ class PasteFaces(io.ComfyNode):
     ) -> io.NodeOutput:
         if crops is None or strength == 0 or len(face_crops) == 0:
             return unchanged(image)
-        frames = frames_of(image)
-        pixels = _fitting(crops, face_crops)
-        places = _placed_in(frames, face_crops)
-        masks = _masks(places, RestoreSettings(mask=mask_shape, feather=feather), frames.device)
-        if colour_match > 0:
-            shown = inside_frame(places, frames.device)
-            pixels = match_colour(pixels.to(frames.device), extract(frames, places), shown, colour_match)
-        result, changed = paste(frames, places, pixels, masks, strength)
+        frames, pixels = frames_of(image), frames_of(crops)[..., :3]
+        result, changed = paste_crops(
+            frames, face_crops, pixels, BlendSettings(strength, colour_match, mask_shape, feather)
+        )
         return io.NodeOutput(to_socket(result), to_socket(changed))
-
-
-def _fitting(crops: Tensor, face_crops: Crops) -> Tensor:
-    """The crops ``[N, S, S, 3]`` float32, or a ``ValueError`` that says why they are not those of ``face_crops``."""
-    pixels = frames_of(crops)[..., :3]
-    count, height, width = pixels.shape[:3]
-    if count != len(face_crops):
-        raise ValueError(
-            f"There are {count} crops for {len(face_crops)} faces. Connect all crops of one Crop Faces, in their order."
-        )
-    if height != width:
-        raise ValueError(f"The crops are {width}x{height}. They may be enlarged or shrunk, but must stay square.")
-    return pixels
-
-
-def _placed_in(frames: Tensor, crops: Crops) -> Crops:
-    """The same crops in ``frames``, which may have been enlarged since.
-
-    Raises:
-        ValueError: ``frames`` are not those that the crops came from, nor an enlargement of them.
-    """
-    height, width = frames.shape[1:3]
-    across, down = width / crops.width, height / crops.height
-    # Rounding to whole pixels may change a side by half a pixel.
-    rounding = 0.5 / crops.width + 0.5 / crops.height
-    if len(frames) != crops.batch or abs(across - down) > rounding:
-        raise ValueError(
-            f"The crops came from {crops.batch} image(s) of {crops.width}x{crops.height}, but this is {len(frames)} of "
-            f"{width}x{height}. Paste them into the same images, or into the same ones enlarged."
-        )
-    matrices = compose(crops.matrices, invert(resize_matrix(across, down)))
-    return replace(crops, width=width, height=height, matrices=matrices)

@@ -1,6 +1,5 @@
 """The node that finds faces."""
 
-# mypy: allow-subclassing-any
 from __future__ import annotations
 
 from typing import Literal

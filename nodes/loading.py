@@ -1,6 +1,5 @@
 """The nodes that load models."""
 
-# mypy: allow-subclassing-any
 from __future__ import annotations
 
 from typing import get_args

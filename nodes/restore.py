@@ -1,6 +1,5 @@
 """The node that does the whole job: find faces, restore them, put them back."""
 
-# mypy: allow-subclassing-any
 from __future__ import annotations
 
 from typing import Any
@@ -13,7 +12,7 @@ from ..faces.masks import MaskShape
 from ..faces.selection import Selection
 from ..models.detectors import DetectionSettings, Detector
 from ..models.restorers import Restorer
-from ..pipeline import RestoreSettings, restore
+from ..pipeline import BlendSettings, RestoreSettings, restore
 from .detect import found_in
 from .images import frames_of, region_of, to_socket, unchanged
 from .settings import colour_input, confidence_input, feather_input, shape_input, strength_input
@@ -167,10 +166,7 @@ class RestoreFaces(io.ComfyNode):
             restorer.host,
             RestoreSettings(
                 fidelity=fidelity,
-                strength=strength,
-                colour=colour_match,
-                mask=mask_shape,
-                feather=feather,
+                blend=BlendSettings(strength, colour_match, mask_shape, feather),
                 selection=Selection(min_size=min_face, max_count=max_faces, only_center=only_center),
             ),
             None if background is None else canvas,

@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..faces.face import Face, Faces, Point
+from ..drawing import draw_faces
+from ..faces.face import Face, Faces, Point, resized
 from ..faces.masks import polygon
 
 # A preview is for looking at: no larger than a node is ever shown, and not a whole video of it.
 _PREVIEW_SIDE = 1024
 _PREVIEW_FRAMES = 8
-_COLOUR = (64, 255, 96)
 
 
 def bounding_boxes(faces: Faces) -> list[list[dict[str, Any]]]:
@@ -57,7 +57,8 @@ def drawing(frames: Tensor, faces: Faces) -> Tensor:
     some = frames[:_PREVIEW_FRAMES, ..., :3].movedim(-1, 1)
     shown = F.interpolate(some, size=size, mode="bilinear", antialias=True) if scale < 1 else some
     pictures = [
-        _draw(picture.movedim(0, -1), found, scale) for picture, found in zip(shown, faces.frames, strict=False)
+        draw_faces(picture.movedim(0, -1), [resized(face, scale) for face in found])
+        for picture, found in zip(shown, faces.frames, strict=False)
     ]
     return torch.stack(pictures)
 
@@ -79,31 +80,3 @@ def _bounding_box(face: Face) -> dict[str, Any]:
 def _corners(face: Face) -> tuple[Point, ...]:
     left, top, right, bottom = face.box
     return (left, top), (right, top), (right, bottom), (left, bottom)
-
-
-def _draw(picture: Tensor, faces: tuple[Face, ...], scale: float) -> Tensor:
-    """One picture ``[h, w, 3]``; ``scale``: its pixels per pixel of the frame that the faces are given in."""
-    import numpy as np
-    from PIL import Image, ImageDraw
-
-    levels = (picture.clamp(0, 1) * 255).round().byte().cpu().numpy()
-    canvas = Image.fromarray(levels)
-    pen = ImageDraw.Draw(canvas)
-    width = max(1, round(max(canvas.size) / 300))
-    radius = 1.5 * width
-
-    def placed(points: tuple[Point, ...]) -> list[Point]:
-        return [((x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5) for x, y in points]
-
-    for face in faces:
-        corners = placed(_corners(face))
-        pen.rectangle([corners[0], corners[2]], outline=_COLOUR, width=width)
-        if face.outline is not None:
-            pen.polygon(placed(face.outline), outline=_COLOUR, width=width)
-        for x, y in placed(face.landmarks or ()):
-            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=_COLOUR)
-        text, size = f"{face.index + 1}: {face.label} {face.score:.2f}", 6 * width + 8
-        # Above the box, or within it where there is no room above.
-        anchor = "ld" if corners[0][1] > size else "la"
-        pen.text(corners[0], text, fill=_COLOUR, anchor=anchor, font_size=size, stroke_width=1, stroke_fill=(0, 0, 0))
-    return torch.from_numpy(np.asarray(canvas, dtype=np.float32) / 255)

@@ -11,9 +11,9 @@ from visage.faces.selection import Selection
 from visage.models.host import TorchHost
 from visage.models.restorers import Restorer, load_restorer
 from visage.models.upscaler import resize_frames
-from visage.pipeline import RestorationError, RestoreSettings, restore
+from visage.pipeline import BlendSettings, RestorationError, RestoreSettings, restore
 
-SETTINGS = RestoreSettings(colour=0)
+SETTINGS = RestoreSettings(blend=BlendSettings(colour=0))
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +75,7 @@ def test_no_face_and_no_strength_give_the_very_frames_back(frames, brightening, 
     none = restore(frames, three_frames((), (), ()), brightening, host, SETTINGS)
     assert none.frames is frames
     assert none.changed.shape == (3, 160, 240)
-    weak = restore(frames, FACES, brightening, host, replace(SETTINGS, strength=0))
+    weak = restore(frames, FACES, brightening, host, replace(SETTINGS, blend=BlendSettings(strength=0)))
     assert weak.frames is frames
     assert weak.outcomes[0][0].reason == "strength is 0"
 
@@ -89,7 +89,7 @@ def test_faces_left_out_carry_their_reason(frames, brightening, host) -> None:
 
 @pytest.mark.parametrize("shape", ["square", "ellipse", "hull"])
 def test_every_mask_shape_keeps_the_middle_and_the_surroundings(frames, brightening, host, shape) -> None:
-    done = restore(frames, FACES, brightening, host, replace(SETTINGS, mask=shape))
+    done = restore(frames, FACES, brightening, host, replace(SETTINGS, blend=BlendSettings(colour=0, mask=shape)))
     assert float(done.changed[0, 62, 60]) > 0.99
     assert float(done.changed[0, 140:].max()) == 0
 
@@ -104,7 +104,7 @@ def test_a_region_limits_the_change(frames, brightening, host) -> None:
 
 
 def test_colour_is_kept_unless_asked_otherwise(frames, brightening, host) -> None:
-    kept = restore(frames, FACES, brightening, host, replace(SETTINGS, colour=1))
+    kept = restore(frames, FACES, brightening, host, replace(SETTINGS, blend=BlendSettings(colour=1)))
     brighter = restore(frames, FACES, brightening, host, SETTINGS)
     inside = kept.changed > 0.99
     assert abs(float((kept.frames - frames)[inside].mean())) < 0.01
