@@ -161,8 +161,8 @@ def blend(result: Tensor, changed: Tensor, frames: Tensor, patches: Sequence[Pat
         strength: 0..1.
     """
     masks = [patch.sampled_mask() for patch in patches]
-    # One piece of memory for all patches: on the CPU fresh memory costs as much as the work on it.
-    scratch = torch.empty(max((mask.numel() for mask in masks), default=0) * 3, device=frames.device)
+    # Two pieces of memory for all patches: on the CPU fresh memory costs as much as the work on it.
+    scratch = torch.empty(2, max((mask.numel() for mask in masks), default=0) * 3, device=frames.device)
     for patch, mask in zip(patches, masks, strict=True):
         rows, columns = slice(patch.top, patch.bottom), slice(patch.left, patch.right)
         rivals = [
@@ -173,9 +173,11 @@ def blend(result: Tensor, changed: Tensor, frames: Tensor, patches: Sequence[Pat
         amount = mask * strength
         _share_out(amount, patch, mask, rivals)
         # Added, not blended in one after the other: the parts of overlapping faces are shares of one whole.
-        change = patch.sample_pixels(scratch[: mask.numel() * 3].view(patch.height, patch.width, 3))
-        change.sub_(frames[patch.frame, rows, columns, :3])
-        result[patch.frame, rows, columns, :3].addcmul_(change, amount[..., None])
+        change, weight = scratch[:, : mask.numel() * 3].view(2, patch.height, patch.width, 3)
+        patch.sample_pixels(change).sub_(frames[patch.frame, rows, columns, :3])
+        # Written out, because on the CPU a weight without channels takes three times as long to multiply by.
+        weight.copy_(amount[..., None].expand_as(weight))
+        result[patch.frame, rows, columns, :3].addcmul_(change, weight)
         changed[patch.frame, rows, columns].add_(amount).clamp_(max=1)
 
 

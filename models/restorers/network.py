@@ -1,0 +1,107 @@
+"""One network that turns pictures into better ones, and the one way in which it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Precision = Literal["fp32", "bf16"]
+
+DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+class InvalidOutputError(Exception):
+    """A network gave numbers that are no picture.
+
+    Attributes:
+        positions: which crops of a batch it was, counted from 0.
+    """
+
+    def __init__(self, network: str, subject: str, positions: tuple[int, ...] = ()) -> None:
+        self.positions = positions
+        super().__init__(
+            f"{network} gave invalid numbers (NaN or infinite) for {subject}. Check that its file is intact "
+            "(`visage models verify`), and use precision fp32."
+        )
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What the code around a network must know of its kind.
+
+    Attributes:
+        name: as its authors call it.
+        call: runs it: module, input ``[N, 3, H, W]``, fidelity. Gives ``[N, 3, H * scale, W * scale]``.
+        signed: pictures go in and come out in -1..1 instead of 0..1.
+        side: side of the square crop in pixels, for networks trained on aligned faces of one size; ``None`` for
+            networks that take any picture.
+        acts_on_fidelity: the fidelity changes the result.
+        bytes_per_pixel: working memory of a call in fp32 per pixel of the input.
+        bf16: bfloat16 was measured to be close enough to fp32.
+    """
+
+    name: str
+    call: Callable[[nn.Module, Tensor, float], Tensor]
+    signed: bool
+    side: int | None
+    acts_on_fidelity: bool
+    bytes_per_pixel: int
+    bf16: bool
+
+    def working_bytes(self, batch: int, height: int, width: int, dtype: torch.dtype) -> int:
+        """Memory that one call of the network takes for its working tensors."""
+        return batch * height * width * self.bytes_per_pixel * dtype.itemsize // 4
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network as read from a file.
+
+    Attributes:
+        name: the file's name without its ending.
+        scale: sides of the output over sides of the input.
+        padding: columns and rows that an input of a given width and height lacks for the network to take it.
+    """
+
+    name: str
+    module: nn.Module
+    architecture: Architecture
+    scale: int
+    padding: Callable[[int, int], tuple[int, int]] = lambda width, height: (0, 0)
+
+
+def forward(network: Network, module: nn.Module, images: Tensor, dtype: torch.dtype, fidelity: float = 0.5) -> Tensor:
+    """Runs a network over pictures that lie where its weights are.
+
+    Args:
+        network: says how its ``module`` wants to be called.
+        module: the network's module as the host has it now.
+        images: float32 ``[N, 3, H, W]``, RGB, 0..1. Sizes that the network does not take are filled up by repeating
+            the last column and row, and the result is cut back.
+        dtype: of the weights.
+        fidelity: 0..1, for architectures in which it acts.
+
+    Returns:
+        Float32 ``[N, 3, H * scale, W * scale]``, about 0..1 but neither clamped nor checked.
+    """
+    height, width = images.shape[-2:]
+    right, bottom = network.padding(width, height)
+    if right or bottom:
+        images = F.pad(images, (0, right, 0, bottom), mode="replicate")
+    signed = network.architecture.signed
+    with torch.no_grad():
+        given = (images * 2 - 1 if signed else images).to(dtype)
+        output = network.architecture.call(module, given, fidelity).float()
+    output = output[..., : height * network.scale, : width * network.scale]
+    return output / 2 + 0.5 if signed else output
+
+
+def unusable(output: Tensor) -> tuple[int, ...]:
+    """The positions of the pictures in a batch that hold NaN or infinite numbers."""
+    good = output.isfinite().flatten(1).all(dim=1)
+    return tuple(position for position, is_good in enumerate(good.tolist()) if not is_good)

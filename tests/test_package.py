@@ -1,0 +1,88 @@
+"""The tree as a package: light to import, under any folder name, and with its arrows pointing one way."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# What each part may import of the others.
+ALLOWED = {
+    "faces": {"faces"},
+    "models": {"models", "faces"},
+    "pipeline": {"models", "faces"},
+    "drawing": {"faces"},
+    "cli": {"cli", "pipeline", "drawing", "models", "faces"},
+    "nodes": {"nodes", "pipeline", "drawing", "models", "faces"},
+}
+COMFYUI = {
+    "comfy",
+    "comfy_api",
+    "comfy_extras",
+    "comfy_execution",
+    "folder_paths",
+    "node_helpers",
+    "latent_preview",
+    "server",
+}
+
+
+def python(code: str, folder: Path = ROOT.parent) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=folder)
+    return done.stdout
+
+
+def test_importing_it_is_quick_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, time; start = time.perf_counter(); import visage; taken = time.perf_counter() - start;"
+        "print(taken, [name for name in ('torch', 'numpy', 'cv2', 'comfy', 'ultralytics') if name in sys.modules])"
+    )
+    seconds, heavy = min(python(code).split(" ", 1) for _ in range(3))
+    assert heavy.strip() == "[]"
+    assert float(seconds) < 0.2
+
+
+def test_it_works_under_any_folder_name(tmp_path) -> None:
+    """As ComfyUI imports it: from a path, under a module name that is no identifier."""
+    (tmp_path / "My faces-2.0").symlink_to(ROOT)
+    folder = tmp_path / "My faces-2.0"
+    code = f"""
+import importlib, importlib.util, sys
+name = {str(folder).replace(".", "_x_")!r}
+spec = importlib.util.spec_from_file_location(name, {str(folder / "__init__.py")!r})
+module = sys.modules[name] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+pipeline = importlib.import_module(".pipeline", name)
+print(module.WEB_DIRECTORY, pipeline.restore.__module__ == name + ".pipeline", "visage" in sys.modules)
+"""
+    assert python(code, tmp_path).split() == ["./js", "True", "False"]
+
+
+def modules() -> list[Path]:
+    parts = [ROOT / part if (ROOT / part).is_dir() else ROOT / f"{part}.py" for part in ALLOWED]
+    return [path for part in parts for path in ([part] if part.suffix else sorted(part.rglob("*.py")))]
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_arrows_point_one_way(path) -> None:
+    package = path.relative_to(ROOT).parts[:-1]
+    part = package[0] if package else path.stem
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            imported = {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            imported = {(node.module or "").split(".")[0]}
+        elif isinstance(node, ast.ImportFrom):
+            whole = [*package[: len(package) - node.level + 1], *(node.module or "").split(".")]
+            first = [name for name in whole if name][:1]
+            # `from .. import x` at the root names the modules themselves.
+            ours = set(first) if first else {alias.name for alias in node.names} - {"__version__"}
+            assert ours <= ALLOWED[part], f"line {node.lineno} imports {ours}"
+            continue
+        else:
+            continue
+        assert "visage" not in imported, f"line {node.lineno}: imports are relative"
+        assert part == "nodes" or not imported & COMFYUI, f"line {node.lineno} imports ComfyUI"
