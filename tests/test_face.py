@@ -2,7 +2,7 @@ import math
 
 from hypothesis import given
 from hypothesis import strategies as st
-from visage.faces.face import Face, Faces, in_reading_order, roll_of
+from visage.faces.face import Face, Faces, in_reading_order, resized, roll_of
 
 numbers = st.floats(-100, 2000, allow_nan=False).map(lambda value: round(value, 2))
 sizes = st.floats(1, 400, allow_nan=False).map(lambda value: round(value, 2))
@@ -44,3 +44,12 @@ def test_faces_count_and_place_over_all_frames() -> None:
     batch = Faces(10, 10, ((one,), (), (one, two)))
     assert batch.count == 3
     assert [frame for frame, _ in batch.placed] == [0, 2, 2]
+
+
+@given(faces(), st.floats(0.1, 8))
+def test_resizing_a_face_moves_pixel_centres(face, scale) -> None:
+    points = tuple((face.box[0] + index, face.box[1] + index) for index in range(5))
+    large = resized(Face(face.box, landmarks=points, outline=points[:3]), scale)
+    assert math.isclose(large.width, face.width * scale, rel_tol=1e-6, abs_tol=1e-6)
+    assert large.landmarks[0] == large.box[:2] == large.outline[0]
+    assert math.isclose(large.box[0], (face.box[0] + 0.5) * scale - 0.5, abs_tol=1e-9)

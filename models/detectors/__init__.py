@@ -1,0 +1,64 @@
+"""Detection networks, and the one function that finds out what a file holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..host import Host
+from ..weights import Weights, WeightsError, read_weights
+from .detector import Detector
+from .proposer import Proposer
+from .retinaface import RetinaFaceProposer, retinaface_backbone
+from .settings import DetectionSettings
+from .yolo import YoloProposer
+from .yolo_files import asks_for_ultralytics, is_yolo_metadata, read_yolo_pickle, yolo_from_safetensors
+from .yunet import YuNetProposer, is_yunet
+
+__all__ = ["DetectionSettings", "Detector", "load_detector"]
+
+_KNOWN = "YOLO (ultralytics, version 8 or newer), RetinaFace (facexlib) and YuNet (ONNX)"
+
+
+def load_detector(path: Path, host: Host) -> Detector:
+    """The detector in a file, whatever the file is called.
+
+    Args:
+        path: ultralytics YOLO (``.pt``, or safetensors from ``visage models convert``), facexlib's RetinaFace (pickle
+            or safetensors) or YuNet (ONNX).
+        host: gets the network to look after.
+
+    Raises:
+        WeightsError: there is no such file, or it is empty, cut short, hostile or of another kind of network.
+    """
+    if not path.is_file():
+        raise WeightsError(f"There is no detector file {path}. Check the name, or get one with `visage models get`.")
+    return Detector(_proposer(path, host), host)
+
+
+def _proposer(path: Path, host: Host) -> Proposer:
+    with path.open("rb") as file:
+        start = file.read(16)
+    if start[8:9] == b"{":
+        weights = read_weights(path)
+        if is_yolo_metadata(weights.metadata):
+            return YoloProposer(path.name, yolo_from_safetensors(weights), host)
+        return _from_tensors(weights, host)
+    if start[:1] == b"\x08":
+        content = path.read_bytes()
+        if is_yunet(content):
+            return YuNetProposer(path)
+        raise _unknown(path)
+    if asks_for_ultralytics(path):
+        return YoloProposer(path.name, read_yolo_pickle(path), host)
+    return _from_tensors(read_weights(path), host)
+
+
+def _from_tensors(weights: Weights, host: Host) -> Proposer:
+    backbone = retinaface_backbone(weights.tensors)
+    if backbone is None:
+        raise _unknown(weights.path)
+    return RetinaFaceProposer(weights.path.name, backbone, weights.tensors, host)
+
+
+def _unknown(path: Path) -> WeightsError:
+    return WeightsError(f"{path.name} is no face detector that Visage knows. It reads {_KNOWN}.")

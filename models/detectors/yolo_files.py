@@ -1,0 +1,221 @@
+"""Ultralytics checkpoints: reading them without running them, converting them, building their networks."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import struct
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..atomic import replacing
+from ..weights import Weights, WeightsError, read_pickle
+from .proposer import channels_last
+from .ultralytics_import import ultralytics_module
+from .yolo_layout import YoloLayout, checked_layout
+
+# What ultralytics checkpoints hold besides tensors: objects of its own classes and of torch's layers, and in the
+# training record paths, numpy numbers and bound methods. None of it is needed, so each becomes a placeholder.
+_PLACEHOLDER_MODULES = ("ultralytics.", "torch.nn.modules.")
+_PLACEHOLDER_NAMES = frozenset(
+    {
+        "builtins.getattr",
+        "numpy.core.multiarray.scalar",
+        "numpy._core.multiarray.scalar",
+        "numpy.dtype",
+        *(f"{module}.{name}" for module in ("pathlib", "pathlib._local") for name in ("PosixPath", "WindowsPath")),
+    }
+)
+# What reading the names in a damaged archive raises; found by cutting and flipping bytes of a real one.
+_DAMAGE = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    AssertionError,
+    OverflowError,
+    struct.error,
+    pickle.UnpicklingError,
+)
+_CLASSES = {"detect": "DetectionModel", "segment": "SegmentationModel", "pose": "PoseModel"}
+_PLAN, _NAMES = "yolo.plan", "yolo.names"
+
+
+@dataclass(frozen=True)
+class YoloFile:
+    """A YOLO detector as a file holds it: the checked plan, and the tensors by name as they were stored."""
+
+    layout: YoloLayout
+    tensors: dict[str, Tensor]
+
+
+class _Placeholder:
+    """Stands for any object of a checkpoint: takes every argument, keeps what it is given, does nothing."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.state: dict[str, Any] = {}
+
+    def __new__(cls, *_: object, **__: object) -> _Placeholder:
+        made = super().__new__(cls)
+        made.state = {}
+        return made
+
+    def __setstate__(self, state: object) -> None:
+        if isinstance(state, dict):
+            self.state = state
+
+
+def read_yolo_pickle(path: Path) -> YoloFile:
+    """Reads an ultralytics ``.pt`` by ``torch.load(weights_only=True)``.
+
+    Every object in it becomes an inert placeholder, whatever its class, so that no code of ultralytics or anybody
+    else runs; the tensors and the plan of the network are taken out of the placeholders.
+
+    Raises:
+        WeightsError: the file is cut short, asks for anything but the known names, or is no YOLO detector.
+    """
+    names = _names_asked_for(path)
+    strange = sorted(name for name in names if not _is_placeholder(name))
+    if strange:
+        raise WeightsError(
+            f"{path.name} was refused: it asks for {', '.join(strange[:3])}, which a detector of YOLOv8 or newer does "
+            "not need. Nothing was run. Use a safetensors file, or a copy from the model's own page."
+        )
+    with torch.serialization.safe_globals([(_Placeholder, name) for name in names]):
+        checkpoint = read_pickle(path)
+    network = _network_in(checkpoint)
+    if network is None or "yaml" not in network:
+        raise WeightsError(f"{path.name} is no YOLO detector. Use a detect, segment or pose model of YOLOv8 or newer.")
+    layout = checked_layout(path.name, network["yaml"], network.get("names"))
+    tensors: dict[str, Tensor] = {}
+    try:
+        _collect(network, "", tensors)
+    except (RecursionError, AttributeError, TypeError) as error:
+        raise WeightsError(f"{path.name} was refused: its network is damaged ({error}). Nothing was run.") from error
+    return YoloFile(layout, {name: value for name, value in tensors.items() if name.startswith("model.")})
+
+
+def yolo_from_safetensors(weights: Weights) -> YoloFile:
+    """What :func:`convert_yolo` wrote, from the tensors and the text of the file.
+
+    Raises:
+        WeightsError: the text holds no plan of a network, or one that is not known.
+    """
+    try:
+        plan, names = json.loads(weights.metadata[_PLAN]), json.loads(weights.metadata[_NAMES])
+    except (KeyError, json.JSONDecodeError, RecursionError) as error:
+        raise WeightsError(
+            f"{weights.path.name} does not say how its network is built. Convert the original .pt file again with "
+            "`visage models convert`."
+        ) from error
+    return YoloFile(checked_layout(weights.path.name, plan, names), weights.tensors)
+
+
+def is_yolo_metadata(metadata: Mapping[str, str]) -> bool:
+    """Whether the text of a safetensors file is that of a converted YOLO detector."""
+    return _PLAN in metadata
+
+
+def convert_yolo(source: Path, target: Path) -> None:
+    """Writes an ultralytics ``.pt`` as safetensors, with the plan of its network as text beside the tensors.
+
+    The tensors keep their bits and their type, so the converted file gives the same numbers.
+
+    Raises:
+        WeightsError: as :func:`read_yolo_pickle`.
+    """
+    from safetensors.torch import save_file
+
+    file = read_yolo_pickle(source)
+    # safetensors wants every tensor to own its memory.
+    tensors = {name: value.detach().clone().contiguous() for name, value in file.tensors.items()}
+    metadata = {_PLAN: json.dumps(file.layout.plan), _NAMES: json.dumps(file.layout.names)}
+    with replacing(target) as part:
+        save_file(tensors, part, metadata)
+
+
+def build_yolo(name: str, file: YoloFile) -> nn.Module:
+    """The network of a YOLO file in float32, with its weights, in evaluation mode, ready to be run.
+
+    Normalisation is folded into the convolutions, as ultralytics' own predictor does.
+
+    Raises:
+        WeightsError: plan and weights do not belong together, or ultralytics is not installed.
+    """
+    try:
+        tasks = ultralytics_module("ultralytics.nn.tasks")
+    except ImportError as error:
+        raise WeightsError(
+            f"{name} needs the package ultralytics ({error}). Install it with: pip install ultralytics"
+        ) from error
+    # Building draws random weights, and a plan that fails half-way would leave its activation to every later network.
+    default_activation = tasks.Conv.default_act
+    try:
+        with torch.random.fork_rng(devices=[]):
+            network: Any = getattr(tasks, _CLASSES[file.layout.task])(
+                copy.deepcopy(file.layout.plan), ch=3, verbose=False
+            )
+        network.load_state_dict({key: value.float() for key, value in file.tensors.items()}, strict=True)
+    except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError) as error:
+        raise WeightsError(
+            f"{name} cannot be used: its weights do not fit the network it describes ({str(error).splitlines()[0]}). "
+            "It is damaged, or made for another version of ultralytics."
+        ) from error
+    finally:
+        tasks.Conv.default_act = default_activation
+    network = network.eval().fuse(verbose=False).requires_grad_(False)
+    # Anchors made anew at every call follow the device of the picture, whichever way the host moves the weights.
+    list(network.model.children())[-1].dynamic = True
+    return channels_last(network)
+
+
+def asks_for_ultralytics(path: Path) -> bool:
+    """Whether a file is a pickle with objects of ultralytics. The names in it are read; nothing is loaded.
+
+    Raises:
+        WeightsError: a PyTorch archive that is damaged.
+    """
+    return zipfile.is_zipfile(path) and any(name.startswith("ultralytics.") for name in _names_asked_for(path))
+
+
+def _names_asked_for(path: Path) -> list[str]:
+    try:
+        return torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
+    except _DAMAGE as error:
+        raise WeightsError(
+            f"{path.name} is cut short or is no PyTorch file. Delete it and download it again."
+        ) from error
+
+
+def _is_placeholder(name: str) -> bool:
+    return name in _PLACEHOLDER_NAMES or name.startswith(_PLACEHOLDER_MODULES)
+
+
+def _network_in(checkpoint: object) -> dict[str, Any] | None:
+    """The state of the network: the averaged one where training left one, as ultralytics itself prefers."""
+    if not isinstance(checkpoint, Mapping):
+        return None
+    found = (checkpoint.get(key) for key in ("ema", "model"))
+    return next((network.state for network in found if isinstance(network, _Placeholder)), None)
+
+
+def _collect(state: Mapping[str, Any], prefix: str, tensors: dict[str, Tensor]) -> None:
+    """What ``state_dict`` would give, from the attributes that a pickled ``nn.Module`` carries."""
+    passing = state.get("_non_persistent_buffers_set") or ()
+    for group in ("_parameters", "_buffers"):
+        for name, value in (state.get(group) or {}).items():
+            if isinstance(value, Tensor) and name not in passing:
+                tensors[f"{prefix}{name}"] = value
+    for name, child in (state.get("_modules") or {}).items():
+        if isinstance(child, _Placeholder):
+            _collect(child.state, f"{prefix}{name}.", tensors)
