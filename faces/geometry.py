@@ -85,11 +85,6 @@ def resize_matrix(scale_x: float, scale_y: float | None = None) -> Tensor:
     )
 
 
-def shift_matrix(x: float, y: float) -> Tensor:
-    """``[2, 3]``: moves every point by ``(x, y)`` pixels."""
-    return torch.tensor([[1.0, 0.0, x], [0.0, 1.0, y]], dtype=torch.float64)
-
-
 def scale_of(matrix: Tensor) -> Tensor:
     """``[...]``: how many output pixels one input pixel becomes along a side, from matrices ``[..., 2, 3]``."""
     (a, b), (c, d) = (row.unbind(-1)[:2] for row in matrix.unbind(-2))

@@ -11,50 +11,39 @@ from torch import Tensor
 
 from .crops import Crops
 from .face import Point
-from .geometry import apply, compose, invert, resize_matrix, shift_matrix
+from .geometry import apply, compose, invert, resize_matrix
 from .sampling import Interpolation, view
 
 # How fast a crop gives way to a neighbour's where both cover a pixel: standard deviation, as a share of the crop's
 # side, of its claim around its centre. A quarter is the radius of the face itself in an FFHQ crop.
 _CLAIM = 0.25
 
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom in whole pixels."""
+
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """Where a crop lies on the pixels of its frame. Sampled only when it is blended.
+    """Where a crop lies in its frame. Sampled only when it is blended.
 
     Attributes:
         frame: which frame of the batch.
-        left, top, right, bottom: the pixels of the frame that the patch covers.
-        pixels: ``[S, S, 3]`` 0..1, the crop.
-        mask: ``[T, T]`` 0..1, its mask.
-        to_patch: ``[2, 3]`` from pixels of a crop of ``size`` to pixels of the patch.
+        box: the pixels of the frame that the crop covers.
         corners: of the crop, in frame pixels, in the order of its outline.
+        pixels: ``[S, S, 3]`` 0..1, the crop.
+        mask: ``[T, T, 1]`` 0..1, its mask.
+        from_pixels: ``[2, 3]`` from pixels of the crop to pixels of the frame.
+        from_mask: likewise from pixels of the mask.
     """
 
     frame: int
-    left: int
-    top: int
-    right: int
-    bottom: int
+    box: Box
+    corners: tuple[Point, Point, Point, Point]
     pixels: Tensor
     mask: Tensor
-    to_patch: Tensor
-    size: int
-    corners: tuple[Point, Point, Point, Point]
+    from_pixels: Tensor
+    from_mask: Tensor
     interpolation: Interpolation
-
-    @property
-    def width(self) -> int:
-        return self.right - self.left
-
-    @property
-    def height(self) -> int:
-        return self.bottom - self.top
-
-    @property
-    def box(self) -> tuple[int, int, int, int]:
-        return self.left, self.top, self.right, self.bottom
 
     @property
     def centre(self) -> Point:
@@ -65,15 +54,21 @@ class Patch:
     def side(self) -> float:
         return math.dist(self.corners[0], self.corners[1])
 
-    def sampled_mask(self) -> Tensor:
-        """``[height, width]`` 0..1"""
-        matrix = _at_side(self.to_patch, self.size, self.mask.shape[0])
-        return view(self.mask[..., None], matrix, self.height, self.width, "bilinear", border="zero")[..., 0]
+    def mask_in(self, box: Box) -> Tensor:
+        """``[h, w]``: the mask on the pixels of a box of the frame."""
+        left, top, right, bottom = box
+        window = view(
+            self.mask, self.from_mask, bottom - top, right - left, "bilinear", border="zero", left=left, top=top
+        )
+        return window[..., 0]
 
-    def sample_pixels(self, out: Tensor) -> Tensor:
-        """Writes the pixels to ``out`` ``[height, width, 3]``."""
-        matrix = _at_side(self.to_patch, self.size, self.pixels.shape[0])
-        return view(self.pixels, matrix, self.height, self.width, self.interpolation, out=out)
+    def pixels_in(self, box: Box, out: Tensor) -> Tensor:
+        """The crop on the pixels of a box of the frame, written to ``out`` ``[h, w, 3]``. Black beyond the crop, where
+        its mask is 0."""
+        left, top, right, bottom = box
+        height, width = bottom - top, right - left
+        matrix, how = self.from_pixels, self.interpolation
+        return view(self.pixels, matrix, height, width, how, border="zero", left=left, top=top, out=out)
 
 
 def paste(
@@ -120,6 +115,8 @@ def lay_out(
     edge = crops.size - 0.5
     outline = torch.tensor([[-0.5, -0.5], [edge, -0.5], [edge, edge], [-0.5, edge]], dtype=torch.float64)
     back = invert(crops.on_frames_of(width, height).matrices)
+    from_pixels = compose(back, resize_matrix(crops.size / pixels.shape[1]))
+    from_masks = compose(back, resize_matrix(crops.size / masks.shape[1]))
     patches = []
     for index, corners in enumerate(apply(back, outline).tolist()):
         across, down = [x for x, _ in corners], [y for _, y in corners]
@@ -127,18 +124,16 @@ def lay_out(
         right, bottom = min(math.floor(max(across)) + 1, width), min(math.floor(max(down)) + 1, height)
         if right <= left or bottom <= top:
             continue
+        one, two, three, four = ((x, y) for x, y in corners)
         patches.append(
             Patch(
                 crops.frame_of[index],
-                left,
-                top,
-                right,
-                bottom,
+                (left, top, right, bottom),
+                (one, two, three, four),
                 pixels[index].to(frames.device),
-                masks[index].to(frames.device),
-                compose(shift_matrix(-left, -top), back[index]),
-                crops.size,
-                (corners[0], corners[1], corners[2], corners[3]),
+                masks[index, ..., None].to(frames.device),
+                from_pixels[index],
+                from_masks[index],
                 interpolation,
             )
         )
@@ -160,35 +155,33 @@ def blend(result: Tensor, changed: Tensor, frames: Tensor, patches: Sequence[Pat
         changed: ``[B, H, W]`` float32.
         strength: 0..1.
     """
-    masks = [patch.sampled_mask() for patch in patches]
     # Two pieces of memory for all patches: on the CPU fresh memory costs as much as the work on it.
-    scratch = torch.empty(2, max((mask.numel() for mask in masks), default=0) * 3, device=frames.device)
-    for patch, mask in zip(patches, masks, strict=True):
-        rows, columns = slice(patch.top, patch.bottom), slice(patch.left, patch.right)
-        rivals = [
-            (other, its_mask)
-            for other, its_mask in zip(patches, masks, strict=True)
-            if other is not patch and _overlap(patch, other)
-        ]
-        amount = mask * strength
-        _share_out(amount, patch, mask, rivals)
-        # Added, not blended in one after the other: the parts of overlapping faces are shares of one whole.
-        change, weight = scratch[:, : mask.numel() * 3].view(2, patch.height, patch.width, 3)
-        patch.sample_pixels(change).sub_(frames[patch.frame, rows, columns, :3])
-        # Written out, because on the CPU a weight without channels takes three times as long to multiply by.
+    most = max((_area(patch.box) for patch in patches), default=0)
+    scratch = torch.empty(2, most * 3, device=frames.device)
+    for patch in patches:
+        left, top, right, bottom = patch.box
+        rivals = [other for other in patches if other is not patch and _overlap(patch, other)]
+        amount = _share(patch, rivals)
+        if strength < 1:
+            amount *= strength
+        pixels, weight = scratch[:, : amount.numel() * 3].view(2, *amount.shape, 3)
+        patch.pixels_in(patch.box, pixels)
+        # Written out, because on the CPU a weight without channels takes seven times as long to multiply by.
         weight.copy_(amount[..., None].expand_as(weight))
-        result[patch.frame, rows, columns, :3].addcmul_(change, weight)
-        changed[patch.frame, rows, columns].add_(amount).clamp_(max=1)
-
-
-def _at_side(matrix: Tensor, size: int, side: int) -> Tensor:
-    """The matrix from a crop of ``size`` pixels, for pixels of the same crop at another resolution."""
-    return matrix if side == size else compose(matrix, resize_matrix(size / side))
+        target = result[patch.frame, top:bottom, left:right, :3]
+        if rivals:
+            # The parts of overlapping faces are shares of one whole: added to it, not blended in one after the other.
+            target.addcmul_(pixels.sub_(frames[patch.frame, top:bottom, left:right, :3]), weight)
+        else:
+            target.lerp_(pixels.to(target.dtype), weight.to(target.dtype))
+        changed[patch.frame, top:bottom, left:right].add_(amount).clamp_(max=1)
 
 
 def _overlap(one: Patch, two: Patch) -> bool:
     """Whether two squares share a pixel: no side of either separates them."""
-    return one.frame == two.frame and not (_separated(one, two) or _separated(two, one))
+    if one.frame != two.frame or _intersection(one.box, two.box) is None:
+        return False
+    return not (_separated(one, two) or _separated(two, one))
 
 
 def _separated(one: Patch, two: Patch) -> bool:
@@ -201,44 +194,42 @@ def _separated(one: Patch, two: Patch) -> bool:
     return False
 
 
-def _share_out(amount: Tensor, patch: Patch, mask: Tensor, rivals: Sequence[tuple[Patch, Tensor]]) -> None:
-    """Leaves ``patch`` only its part of the pixels that rivals cover too. The parts of all add up to one."""
-    boxes = [box for other, _ in rivals if (box := _intersection(patch, other.box))]
+def _share(patch: Patch, rivals: Sequence[Patch]) -> Tensor:
+    """``[h, w]``: the mask of a patch, less what belongs to rivals. The parts of all add up to one whole."""
+    left, top, _, _ = patch.box
+    mask = patch.mask_in(patch.box)
+    boxes = [box for other in rivals if (box := _intersection(patch.box, other.box))]
     if not boxes:
-        return
+        return mask
     contested = (
         min(box[0] for box in boxes),
         min(box[1] for box in boxes),
         max(box[2] for box in boxes),
         max(box[3] for box in boxes),
     )
-    own = _claim(patch, mask, contested)
+    part = mask[contested[1] - top : contested[3] - top, contested[0] - left : contested[2] - left]
+    own = _claim(patch, part, contested)
     total = own.clone()
-    for other, its_mask in rivals:
-        total += _claim(other, its_mask, contested)
+    for other in rivals:
+        total += _claim(other, other.mask_in(contested), contested)
     # Where the claims underflow the masks are as good as 0.
-    part = torch.where(total > 0, own / total.clamp_min(torch.finfo(total.dtype).tiny), torch.ones_like(own))
-    left, top, right, bottom = contested
-    amount[top - patch.top : bottom - patch.top, left - patch.left : right - patch.left] *= part
+    part *= torch.where(total > 0, own / total.clamp_min(torch.finfo(total.dtype).tiny), torch.ones_like(own))
+    return mask
 
 
-def _claim(patch: Patch, mask: Tensor, box: tuple[int, int, int, int]) -> Tensor:
-    """``[h, w]``: the mask of a patch within a box of frame pixels, fading with the distance from the crop's centre."""
+def _claim(patch: Patch, mask: Tensor, box: Box) -> Tensor:
+    """``[h, w]``: the mask of a patch within a box of the frame, fading with the distance from the crop's centre."""
     left, top, right, bottom = box
-    claim = torch.zeros(bottom - top, right - left, device=mask.device)
-    shared = _intersection(patch, box)
-    if shared is None:
-        return claim
-    x1, y1, x2, y2 = shared
     (x, y), deviation = patch.centre, _CLAIM * patch.side
-    across = torch.exp(((torch.arange(x1, x2, device=mask.device) - x) / deviation) ** 2 / -2)
-    down = torch.exp(((torch.arange(y1, y2, device=mask.device) - y) / deviation) ** 2 / -2)
-    seen = mask[y1 - patch.top : y2 - patch.top, x1 - patch.left : x2 - patch.left]
-    claim[y1 - top : y2 - top, x1 - left : x2 - left] = seen * across * down[:, None]
-    return claim
+    across = torch.exp(((torch.arange(left, right, device=mask.device) - x) / deviation) ** 2 / -2)
+    down = torch.exp(((torch.arange(top, bottom, device=mask.device) - y) / deviation) ** 2 / -2)
+    return mask * across * down[:, None]
 
 
-def _intersection(patch: Patch, box: tuple[int, int, int, int]) -> tuple[int, int, int, int] | None:
-    left, top = max(patch.left, box[0]), max(patch.top, box[1])
-    right, bottom = min(patch.right, box[2]), min(patch.bottom, box[3])
+def _intersection(one: Box, two: Box) -> Box | None:
+    left, top, right, bottom = max(one[0], two[0]), max(one[1], two[1]), min(one[2], two[2]), min(one[3], two[3])
     return (left, top, right, bottom) if right > left and bottom > top else None
+
+
+def _area(box: Box) -> int:
+    return (box[2] - box[0]) * (box[3] - box[1])

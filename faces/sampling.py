@@ -43,6 +43,8 @@ def view(
     width: int,
     interpolation: Interpolation = "bicubic",
     border: Border = "replicate",
+    left: int = 0,
+    top: int = 0,
     out: Tensor | None = None,
 ) -> Tensor:
     """What a window of ``height`` x ``width`` pixels sees of an image under a similarity.
@@ -51,19 +53,26 @@ def view(
 
     Args:
         image: ``[H, W, C]``, any float type.
-        matrix: ``[2, 3]`` float64 similarity from image pixels to window pixels.
+        matrix: ``[2, 3]`` float64 similarity from image pixels to the pixels among which the window lies.
         interpolation: for a window that enlarges; one that shrinks is always read area-correct.
         border: whether the image goes on with its outermost pixels or with zeros.
+        left, top: where the window begins.
         out: ``[height, width, C]`` float32, contiguous, to write to.
 
     Returns:
         ``[height, width, C]`` float32 on the device of ``image``, within 0..1 as the image is.
     """
     (a, b, x), (c, d, y) = matrix.tolist()
+    x, y = x - left, y - top
     scale = math.sqrt(abs(a * d - b * c))
-    left, top, right, bottom = _footprint((a, b, x, c, d, y), scale, height, width, image.shape[0], image.shape[1])
-    part = image[top:bottom, left:right].float()
-    x, y = x + a * left + b * top, y + c * left + d * top
+    x1, y1, x2, y2 = _footprint((a, b, x, c, d, y), scale, height, width)
+    if x1 >= 0 and y1 >= 0 and x2 <= image.shape[1] and y2 <= image.shape[0]:
+        border = "zero"  # It is not seen, and this one is the quicker.
+    # A window that lies wholly outside still sees the nearest border pixels.
+    x1, y1 = min(max(x1, 0), image.shape[1] - 1), min(max(y1, 0), image.shape[0] - 1)
+    x2, y2 = max(min(x2, image.shape[1]), x1 + 1), max(min(y2, image.shape[0]), y1 + 1)
+    part = image[y1:y2, x1:x2].float()
+    x, y = x + a * x1 + b * y1, y + c * x1 + d * y1
     if scale * _FINER < 1:
         new_height, new_width = (max(1, round(side * scale * _FINER)) for side in part.shape[:2])
         across, down = new_width / part.shape[1], new_height / part.shape[0]
@@ -102,20 +111,18 @@ def _area_weights(old: int, new: int, device: torch.device) -> Tensor:
     return (overlap.clamp_min(0) * (new / old)).to(device=device, dtype=torch.float32)
 
 
-def _footprint(
-    matrix: _Affine, scale: float, height: int, width: int, image_height: int, image_width: int
-) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the image part that a window needs: never empty, never beyond the image."""
+def _footprint(matrix: _Affine, scale: float, height: int, width: int) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of all that a window needs of an image, which may be beyond the image."""
     a, b, x, c, d, y = _inverse(matrix)
     across = [x, x + a * (width - 1), x + b * (height - 1), x + a * (width - 1) + b * (height - 1)]
     down = [y, y + c * (width - 1), y + d * (height - 1), y + c * (width - 1) + d * (height - 1)]
     reach = _REACH * max(1.0, 1 / scale)
-    # A window that lies wholly outside still sees the nearest border pixels.
-    left = min(max(math.floor(min(across) - reach), 0), image_width - 1)
-    top = min(max(math.floor(min(down) - reach), 0), image_height - 1)
-    right = max(min(math.ceil(max(across) + reach) + 1, image_width), left + 1)
-    bottom = max(min(math.ceil(max(down) + reach) + 1, image_height), top + 1)
-    return left, top, right, bottom
+    return (
+        math.floor(min(across) - reach),
+        math.floor(min(down) - reach),
+        math.ceil(max(across) + reach) + 1,
+        math.ceil(max(down) + reach) + 1,
+    )
 
 
 def _inverse(matrix: _Affine) -> _Affine:
