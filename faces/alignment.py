@@ -65,22 +65,17 @@ MAX_RESIDUAL = 60.0
 _SWAPPED = (1, 0, 2, 4, 3)
 
 
-def ordered_landmarks(landmarks: Sequence[Point]) -> tuple[tuple[Point, Point, Point, Point, Point], float]:
-    """The landmarks with left and right as an upright face shows them, and how well they fit the FFHQ template.
+def left_to_right(landmarks: Tensor) -> Tensor:
+    """Landmarks ``[N, 5, 2]`` in the order in which an upright face shows them, whatever way it is turned.
 
-    Detectors disagree on whose left is meant. With eyes and mouth swapped the fit collapses (a residual above
-    70 px), so the order that fits better is the right one.
-
-    Returns:
-        The five points, and the root mean square residual in pixels of a 512 crop.
+    Detectors disagree on whose left is meant. With the wrong order the fit to the template collapses, because a
+    similarity never mirrors; so eyes and mouth corners are swapped where the face fits better that way.
     """
-    given = torch.tensor(landmarks, dtype=torch.float64)
-    both = torch.stack([given, given[list(_SWAPPED)]])
-    _, residual = fit_similarity(both, torch.tensor(FFHQ.points, dtype=torch.float64))
-    fit = residual.square().mean(-1).sqrt()
-    better = int(fit.argmin())
-    one, two, three, four, five = ((float(x), float(y)) for x, y in both[better].tolist())
-    return (one, two, three, four, five), float(fit[better])
+    given = landmarks.double().cpu()
+    orders = torch.stack((given, given[:, _SWAPPED]))
+    _, residual = fit_similarity(orders, torch.tensor(FFHQ.points, dtype=torch.float64))
+    wrong = residual[1].square().sum(-1) < residual[0].square().sum(-1)
+    return torch.where(wrong[:, None, None], orders[1], orders[0])
 
 
 def align(faces: Sequence[Face], size: int, template: Template = FFHQ) -> Tensor:

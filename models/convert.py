@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from .atomic import replacing
 from .catalogue import by_sha256
+from .detectors.yolo_files import asks_for_ultralytics, convert_yolo
 from .download import sha256_of
 from .weights import WeightsError, read_weights
 
@@ -40,25 +40,12 @@ def convert(source: Path, target: Path | None = None, *, overwrite: bool = False
     if target.exists() and not overwrite:
         raise FileExistsError(f"{target} is there already. Remove it, or add --overwrite.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    if _asks_for_ultralytics(source):
-        from .detectors.yolo_files import convert_yolo
-
+    if asks_for_ultralytics(source):
         convert_yolo(source, target)
     else:
         with replacing(target) as unfinished:
             _convert_tensors(source, unfinished)
     return target
-
-
-def _asks_for_ultralytics(source: Path) -> bool:
-    """Whether a pickle wants classes of ultralytics. The names are read; nothing is loaded."""
-    if not zipfile.is_zipfile(source):
-        return False
-    try:
-        names = torch.serialization.get_unsafe_globals_in_checkpoint(source)
-    except (RuntimeError, ValueError, EOFError, LookupError):
-        return False  # damaged: reading it says how
-    return any(name.startswith("ultralytics.") for name in names)
 
 
 def _convert_tensors(source: Path, target: Path) -> None:

@@ -6,15 +6,16 @@ ComfyUI and the command line differ in these few things and in nothing else. ``n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 M_co = TypeVar("M_co", bound=nn.Module, covariant=True)
 M = TypeVar("M", bound=nn.Module)
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Resident(Protocol[M_co]):
@@ -66,35 +67,39 @@ class Host(Protocol):
         ...
 
 
-def in_batches(host: Host, items: Sequence[T], batch: int, run: Callable[[Sequence[T]], Tensor]) -> Tensor:
-    """Runs ``run`` over ``items`` in batches and joins what it returns along the first dimension.
+def in_batches(
+    host: Host, network: str, items: Sequence[T], batch: int, run: Callable[[Sequence[T]], R]
+) -> Iterator[R]:
+    """Runs ``run`` over ``items`` in batches and gives what it returns for each.
 
     Out of memory halves the batch and tries the same items again, outside the handler, because the exception's
     frames would keep the tensors of the failed call alive.
 
+    Args:
+        network: its name, for the message.
+
     Raises:
         MemoryError: a single item does not fit.
     """
-    done: list[Tensor] = []
     start = 0
     batch = max(1, min(batch, len(items)))
     while start < len(items):
         host.check_interrupt()
         failure: str | None = None
         try:
-            done.append(run(items[start : start + batch]))
+            done = run(items[start : start + batch])
         except (RuntimeError, MemoryError) as error:
             if not host.is_out_of_memory(error):
                 raise
             failure = str(error)
         if failure is None:
             start += batch
+            yield done
             continue
         host.release()
         if batch == 1:
-            raise MemoryError(f"Out of memory with a single item: {failure}")
+            raise MemoryError(f"Out of memory in {network}, even with one picture at a time: {failure}")
         batch = max(1, batch // 2)
-    return torch.cat(done)
 
 
 class _Settled(Resident[M]):
@@ -104,6 +109,7 @@ class _Settled(Resident[M]):
         self._module = module.to(dtype=dtype).eval()
         self._dtype = dtype
         self._device = device
+        self._moved = False
 
     @property
     def module(self) -> M:
@@ -114,7 +120,9 @@ class _Settled(Resident[M]):
         return self._dtype
 
     def bring(self, working_bytes: int) -> torch.device:
-        self._module.to(self._device)
+        if not self._moved:
+            self._module.to(self._device)
+            self._moved = True
         return self._device
 
 

@@ -134,7 +134,8 @@ class Upscaler:
         canvas = image.new_zeros((3, image.shape[1] * unit, image.shape[2] * unit))
         for tile in grid:
             # One item at a time: the memory is better spent on larger tiles than on several.
-            upscaled = in_batches(self._host, [image[:, tile.rows, tile.columns]], 1, partial(self._upscale_tile, unit))
+            part = image[:, tile.rows, tile.columns]
+            (upscaled,) = in_batches(self._host, self.name, [part], 1, partial(self._upscale_tile, unit))
             rows = slice(tile.rows.start * unit, tile.rows.stop * unit)
             columns = slice(tile.columns.start * unit, tile.columns.stop * unit)
             canvas[:, rows, columns] += upscaled[0].to(canvas.device) * tile.weights.to(canvas.device)

@@ -50,7 +50,7 @@ class Weights:
 
 
 def read_weights(path: Path) -> Weights:
-    """Reads a safetensors file or a pickle that holds nothing but tensors, on the CPU.
+    """Reads a safetensors file or a pickle that holds nothing but tensors, on the CPU, whatever it is called.
 
     Pickles are read by ``torch.load(weights_only=True)``, which runs no code from the file.
 
@@ -58,9 +58,17 @@ def read_weights(path: Path) -> Weights:
         FileNotFoundError: there is no such file.
         WeightsError: a folder, or a file that is empty, cut short, not a weight file, or holds more than tensors.
     """
-    if path.suffix.lower() in (".safetensors", ".sft"):
+    if path.suffix.lower() in (".safetensors", ".sft") or _begins_like_safetensors(path):
         return _read_safetensors(path)
     return Weights(path, _state_dict(path, read_pickle(path)))
+
+
+def _begins_like_safetensors(path: Path) -> bool:
+    """Eight bytes of length, then JSON."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
 
 
 def read_pickle(path: Path) -> object:

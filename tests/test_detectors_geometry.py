@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from visage.faces.alignment import left_to_right
 from visage.models.detectors import DetectionSettings, Detector
 from visage.models.detectors.candidates import Candidates, joined
-from visage.models.detectors.landmarks import left_to_right
 from visage.models.detectors.outlines import outlines_of
 from visage.models.detectors.views import overview, tiled
 from visage.models.host import TorchHost

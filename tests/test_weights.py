@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from visage.models import convert as convert_module
 from visage.models.convert import convert
+from visage.models.detectors import yolo_files
 from visage.models.weights import WeightsError, read_pickle, read_weights
 
 
@@ -318,7 +319,7 @@ def test_known_weights_keep_their_architecture_and_licence(data: Path, tmp_path:
 
 def test_yolo_pickles_are_recognised_without_loading_them(data: Path) -> None:
     weights = data / "weights"
-    asks = convert_module._asks_for_ultralytics
+    asks = yolo_files.asks_for_ultralytics
     assert asks(weights / "yolov8n-face.pt")
     assert not asks(weights / "realesr-general-x4v3.pth")
     assert not asks(weights / "detection_mobilenet0.25_Final.pth")

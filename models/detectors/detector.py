@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...faces.alignment import left_to_right
 from ...faces.face import Face, in_reading_order, roll_of
 from ...faces.sampling import area_resize
-from ..host import Host, Resident
+from ..host import Host, Resident, in_batches
 from .candidates import Candidates, joined
-from .landmarks import left_to_right
 from .proposer import Proposer
 from .settings import DetectionSettings
 from .views import Level, Tile, overview, tiled
@@ -163,29 +163,11 @@ class Detector:
     def _batches(
         self, items: Sequence[T], level: Level, device: torch.device, run: Callable[[Sequence[T]], list[R]]
     ) -> Iterator[list[R]]:
-        """Runs over items in batches that fit into memory; out of memory halves the batch and tries again."""
+        """Runs over items in batches that fit into memory."""
         each = self._proposer.working_bytes(level.tile_height, level.tile_width)
         most = _LARGEST_BATCH_ON_CPU if device.type == "cpu" else _LARGEST_BATCH
         batch = max(1, min(most, self._host.free_bytes() // (2 * each)))
-        start = 0
-        while start < len(items):
-            self._host.check_interrupt()
-            failure = None
-            try:
-                done = run(items[start : start + batch])
-            except (RuntimeError, MemoryError) as error:
-                if not self._host.is_out_of_memory(error):
-                    raise
-                failure = str(error)
-            # Outside the handler: the exception would keep the tensors of the failed call alive.
-            if failure is None:
-                start += len(done)
-                yield done
-                continue
-            self._host.release()
-            if batch == 1:
-                raise MemoryError(f"Out of memory with a single picture for {self.name}: {failure}")
-            batch //= 2
+        return in_batches(self._host, self.name, items, batch, run)
 
     def _faces(self, candidates: Candidates) -> list[Face]:
         landmarks = [None] * len(candidates)

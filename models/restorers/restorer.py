@@ -87,7 +87,7 @@ class Restorer:
                 progress.advance(len(positions))
             return output.clamp(0, 1).to(crops.device)
 
-        return in_batches(self._host, range(count), self._batch(height, width), run)
+        return torch.cat(list(in_batches(self._host, self.name, range(count), self._batch(height, width), run)))
 
     def _checked_shape(self, crops: Tensor) -> tuple[int, int, int]:
         side = self._network.architecture.side
