@@ -33,7 +33,7 @@ class Template:
 
 # Box shares and rises are medians over the 60 faces of 40 px and more in the dlib photographs, with boxes of four
 # detectors (YOLOv8 1.34 and 0.066, RetinaFace 1.37 and 0.076, YuNet 1.38 and 0.085) and landmarks of yolov8n-face.
-# `tests/test_detectors_data.py` holds them there. ArcFace's follow from the proportions of the templates.
+# `tests/test_alignment_photographs.py` holds them there. ArcFace's follow from the proportions of the templates.
 FFHQ = Template(
     "FFHQ 512",
     512,
