@@ -30,6 +30,7 @@ types: $(READY)
 check: lint types test
 
 bench: $(READY)
+	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/glue.py
 	$(BIN)/python benchmarks/pipeline.py
 

@@ -1,10 +1,12 @@
 """Detect and restore one photograph: where the time goes, Visage against facexlib's FaceRestoreHelper.
 
-Both use the same networks: RetinaFace mobilenet0.25 for detection, realesr-general-x4v3 on crops of 512 px (a network
-that stands for GFPGAN here, because its weights are small). The helper's other parts are its own: detection at full
+Both use the same networks: RetinaFace mobilenet0.25 for detection, and realesr-general-x4v3 from a quarter of the crop's
+size (it stands for GFPGAN here, because its weights are small). The helper's other parts are its own: detection at full
 size, alignment, paste. Peak memory is that of the whole process after either side's run, each in a process of its own.
 
-    python benchmarks/pipeline.py WEIGHTS_DIR PHOTOGRAPH [--json FILE]
+    python benchmarks/pipeline.py [WEIGHTS_DIR PHOTOGRAPH] [--json FILE]
+
+Without arguments the development data beside the checkout are taken.
 """
 
 from __future__ import annotations
@@ -29,14 +31,17 @@ from visage.models.detectors import DetectionSettings, load_detector
 from visage.models.host import TorchHost
 from visage.models.restorers.loading import load_network
 
+DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 STAGES = ("detect", "align", "network", "paste")
 DETECTOR, RESTORER = "detection_mobilenet0.25_Final.pth", "realesr-general-x4v3.pth"
 
 
 def main() -> None:
     parser = options(__doc__ or "", rounds=2)
-    parser.add_argument("weights", type=Path, help=f"folder with {DETECTOR} and {RESTORER}")
-    parser.add_argument("photograph", type=Path)
+    parser.add_argument(
+        "weights", type=Path, nargs="?", default=DATA / "weights", help=f"folder with {DETECTOR} and {RESTORER}"
+    )
+    parser.add_argument("photograph", type=Path, nargs="?", default=DATA / "photos" / "dlib_faces" / "bald_guys.jpg")
     parser.add_argument("--only", choices=("visage", "facexlib"), help="one side, for the memory")
     arguments = parser.parse_args()
     picture = cv2.imread(str(arguments.photograph))
@@ -84,8 +89,8 @@ Run = Callable[[], tuple[int, dict[str, float]]]
 
 
 def _enhanced(network: torch.nn.Module, crops: torch.Tensor) -> torch.Tensor:
-    """``[N, 3, 512, 512]`` to the same, one by one, by shrinking what the upscaler makes of it."""
-    made = [torch.nn.functional.avg_pool2d(network(crop[None]).clamp(0, 1), 4) for crop in crops]
+    """``[N, 3, 512, 512]`` to the same, one by one: what the x4 upscaler makes of them at a quarter of the size."""
+    made = [network(torch.nn.functional.avg_pool2d(crop[None], 4)).clamp(0, 1) for crop in crops]
     return torch.cat(made)
 
 
