@@ -1,8 +1,9 @@
 """Detect and restore one photograph: where the time goes, Visage against facexlib's FaceRestoreHelper.
 
-Both use the same networks: RetinaFace mobilenet0.25 for detection, and realesr-general-x4v3 from a quarter of the crop's
-size (it stands for GFPGAN here, because its weights are small). The helper's other parts are its own: detection at full
-size, alignment, paste. Peak memory is that of the whole process after either side's run, each in a process of its own.
+Both use the same networks: RetinaFace mobilenet0.25 for detection, and realesr-general-x4v3 from a quarter of the
+crop's size (it stands for GFPGAN here, because its weights are small). The helper's other parts are its own: detection
+at full size, alignment, paste. Peak memory is that of the whole process after either side's run, each in a process of
+its own.
 
     python benchmarks/pipeline.py [WEIGHTS_DIR PHOTOGRAPH] [--json FILE]
 
