@@ -285,7 +285,7 @@ def _check_enlargement(what: str, canvas: Tensor, batch: int, width: int, height
     if canvas.shape[0] != batch or abs(across - down) > rounding:
         raise ValueError(
             f"The {what} has {canvas.shape[0]} picture(s) of {canvas.shape[2]}x{canvas.shape[1]}, which is no "
-            f"enlargement of {batch} picture(s) of {width}x{height} that the faces were found in."
+            f"enlargement of the {batch} of {width}x{height} that the faces were found in."
         )
 
 
