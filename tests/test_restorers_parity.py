@@ -63,16 +63,14 @@ def test_no_face_acts_on_another(loaded: Loaded) -> None:
     assert float((loaded.grey - loaded.restored).abs().mean()) > 0.01
 
 
+@pytest.mark.parametrize("loaded", ["codeformer"], indirect=True)
 def test_fidelity_acts_in_codeformer(loaded: Loaded) -> None:
-    if not loaded.restorer.acts_on_fidelity:
-        pytest.skip("has no fidelity")
     faithless = loaded.restorer.restore(loaded.fingerprint.crop(), fidelity=0.0)
     assert float((faithless - loaded.alone).abs().mean()) > 0.05
 
 
+@pytest.mark.parametrize("loaded", ["gfpgan"], indirect=True)
 def test_gfpgan_gives_the_same_bits_again_at_any_fidelity(loaded: Loaded) -> None:
-    if loaded.fingerprint.architecture != "GFPGAN":
-        pytest.skip("has no noise that could differ")
     again = loaded.restorer.restore(loaded.fingerprint.crop(), fidelity=0.0)
     assert torch.equal(again, loaded.alone)
 
@@ -92,9 +90,8 @@ def test_face_networks_are_no_upscalers(loaded: Loaded) -> None:
         load_upscaler(loaded.path, HOST)
 
 
+@pytest.mark.parametrize("loaded", ["restoreformer"], indirect=True)
 def test_restoreformers_own_checkpoints_load_too(loaded: Loaded, tmp_path: Path) -> None:
-    if loaded.fingerprint.architecture != "RestoreFormer":
-        pytest.skip("only RestoreFormer is published in two layouts")
     tensors = torch.load(loaded.path, weights_only=True)["params"]
     official = {f"vqvae.{name}": value for name, value in tensors.items()}
     official["vqvae.quantize.utility_counter"] = torch.zeros(1024)

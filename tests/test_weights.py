@@ -48,7 +48,7 @@ class Payload:
 
 class ShellPayload(Payload):
     def __reduce__(self) -> tuple[object, ...]:
-        return os.system, (f'{sys.executable} -c "open({str(self.path)!r}, chr(119))"',)
+        return os.system, (f'"{sys.executable}" -c "open({str(self.path)!r}, chr(119))"',)
 
 
 def zipped(content: object, path: Path) -> None:
