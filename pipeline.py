@@ -15,6 +15,7 @@ from .faces.crops import Crops, check_frames, extract, extract_mask, inside_fram
 from .faces.face import Face, Faces
 from .faces.geometry import apply
 from .faces.masks import FEATHER, MaskShape, ellipse, hull, soft_square
+from .faces.memory import duplicate
 from .faces.paste import Patch, blend, lay_out
 from .faces.selection import Selection, reasons_to_skip
 from .models.host import Host, Progress
@@ -136,7 +137,7 @@ def restore(
     enlargements: dict[tuple[int, int], float] = {}
     if chosen:
         progress = host.progress(len(chosen), "restore faces")
-        result = canvas.clone()
+        result = duplicate(canvas)
         for group in _in_groups(chosen, restorer, faces):
             patches: list[Patch] = []
             for size, members in group.items():
@@ -187,7 +188,7 @@ def paste_crops(frames: Tensor, crops: Crops, pixels: Tensor, settings: BlendSet
     changed = torch.zeros(frames.shape[:3], device=frames.device)
     if len(crops) == 0 or settings.strength == 0:
         return frames, changed
-    result = frames.clone()
+    result = duplicate(frames)
     places = crops.on_frames_of(frames.shape[2], frames.shape[1])
     patches = _patches(frames, frames, places, pixels.to(frames.device), settings)
     blend(result, changed, frames, patches, settings.strength)

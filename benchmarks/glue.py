@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from visage.faces.alignment import FFHQ
 from visage.faces.crops import extract, plan_crops
 from visage.faces.face import Face
 from visage.faces.masks import soft_square
+from visage.faces.memory import duplicate
 from visage.faces.paste import paste
 
 SIZES = {"1080p": (1920, 1080), "4K": (3840, 2160)}
@@ -37,7 +39,7 @@ def main() -> None:
             for count in (1, 8):
                 faces = [_face(index, width, height, square) for index in range(count)]
                 ours, theirs = paired(_visage(frames, faces), _facexlib(picture, faces), arguments.rounds)
-                copy, _ = paired(frames.clone, frames.clone, arguments.rounds)
+                copy, _ = paired(partial(duplicate, frames), partial(duplicate, frames), arguments.rounds)
                 label = f"{name}, {count} face{'s' if count > 1 else ''}"
                 print(
                     f"{label:18}{theirs * 1e3:9.0f} ms{ours * 1e3:9.1f} ms{theirs / ours:8.1f}x"

@@ -11,6 +11,7 @@ from torch import Tensor
 from .alignment import FFHQ, Template, align
 from .face import Face
 from .geometry import compose, invert, resize_matrix, scale_of
+from .memory import empty
 from .sampling import view
 
 
@@ -88,7 +89,7 @@ def extract(frames: Tensor, crops: Crops) -> Tensor:
     """
     check_frames(frames, crops.width, crops.height, crops.batch)
     size = crops.size
-    pixels = torch.empty(len(crops), size, size, 3, device=frames.device)
+    pixels = empty(len(crops), size, size, 3, device=frames.device)
     for index, frame in enumerate(crops.frame_of):
         view(frames[frame, ..., :3], crops.matrices[index], size, size, out=pixels[index])
     return pixels

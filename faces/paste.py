@@ -12,6 +12,7 @@ from torch import Tensor
 from .crops import Crops
 from .face import Point
 from .geometry import apply, compose, invert, resize_matrix
+from .memory import duplicate
 from .sampling import Interpolation, view
 
 # How fast a crop gives way to a neighbour's where both cover a pixel: standard deviation, as a share of the crop's
@@ -93,7 +94,7 @@ def paste(
     changed = torch.zeros(frames.shape[:3], device=frames.device)
     if strength == 0 or len(crops) == 0:
         return frames, changed
-    result = frames.clone()
+    result = duplicate(frames)
     blend(result, changed, frames, lay_out(frames, crops, pixels, masks, interpolation), strength)
     return result, changed
 
