@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 STANDIN = Path(__file__).resolve().parent / "standin"
@@ -19,6 +20,17 @@ def comfyui() -> Path | None:
     """A real ComfyUI on this machine: ``$COMFYUI_PATH``, else where comfy-cli installs it."""
     folder = Path(os.environ.get("COMFYUI_PATH") or Path.home() / "comfy" / "ComfyUI").expanduser()
     return folder if (folder / "main.py").is_file() else None
+
+
+def why_not() -> str | None:
+    """Why no real ComfyUI can be run in this environment, or ``None`` where one can."""
+    folder = comfyui()
+    if folder is None:
+        return "needs a ComfyUI: set COMFYUI_PATH, or install it to ~/comfy/ComfyUI"
+    # What ComfyUI wants and Visage does not.
+    if any(find_spec(name) is None for name in ("aiohttp", "comfy_kitchen", "sqlalchemy", "torchsde")):
+        return f"needs ComfyUI's requirements in this environment: pip install -r {folder / 'requirements.txt'}"
+    return None
 
 
 @cache

@@ -14,8 +14,8 @@ TESTS = Path(__file__).resolve().parent
 
 
 def test_the_node_tests_pass_on_a_real_comfyui(tmp_path: Path) -> None:
-    if comfy_side.comfyui() is None:
-        pytest.skip("needs a ComfyUI: set COMFYUI_PATH, or install it to ~/comfy/ComfyUI")
+    if reason := comfy_side.why_not():
+        pytest.skip(reason)
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_nodes.py", "test_nodes_schema.py"],
         cwd=TESTS,

@@ -47,9 +47,9 @@ def picture(data: Path) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, data: Path, picture: np.ndarray) -> Iterator[Server]:
+    if reason := comfy_side.why_not():
+        pytest.skip(reason)
     comfyui = comfy_side.comfyui()
-    if comfyui is None:
-        pytest.skip("needs a ComfyUI: set COMFYUI_PATH, or install it to ~/comfy/ComfyUI")
     base = tmp_path_factory.mktemp("server")
     for folder in ("custom_nodes", "input"):
         (base / folder).mkdir()
