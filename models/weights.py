@@ -20,7 +20,7 @@ _PREFIXES = ("module.", "netG.")
 
 # What the restricted reader of PyTorch raises over a damaged file; found by cutting and flipping bytes of real ones.
 # OSError is among it: a cut archive makes the reader seek before the start of the file.
-_DAMAGE = (
+DAMAGE = (
     OSError,
     RuntimeError,
     EOFError,
@@ -85,7 +85,7 @@ def read_pickle(path: Path) -> object:
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(_explain_pickle(path, error)) from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         if "TorchScript" in str(error):
             raise WeightsError(f"{path.name} is a TorchScript program, not plain weights.") from error
         raise WeightsError(f"{path.name} is cut short or is no PyTorch file. {_TRY_AGAIN}") from error

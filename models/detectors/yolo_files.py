@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-import struct
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..atomic import replacing
-from ..weights import Weights, WeightsError, read_pickle
+from ..weights import DAMAGE, Weights, WeightsError, read_pickle
 from .proposer import channels_last
 from .ultralytics_import import ultralytics_module
 from .yolo_layout import YoloLayout, checked_layout
@@ -32,20 +31,6 @@ _PLACEHOLDER_NAMES = frozenset(
         "numpy.dtype",
         *(f"{module}.{name}" for module in ("pathlib", "pathlib._local") for name in ("PosixPath", "WindowsPath")),
     }
-)
-# What reading the names in a damaged archive raises; found by cutting and flipping bytes of a real one.
-_DAMAGE = (
-    OSError,
-    RuntimeError,
-    EOFError,
-    ValueError,
-    LookupError,
-    AttributeError,
-    TypeError,
-    AssertionError,
-    OverflowError,
-    struct.error,
-    pickle.UnpicklingError,
 )
 _CLASSES = {"detect": "DetectionModel", "segment": "SegmentationModel", "pose": "PoseModel"}
 _PLAN, _NAMES = "yolo.plan", "yolo.names"
@@ -191,7 +176,7 @@ def asks_for_ultralytics(path: Path) -> bool:
 def _names_asked_for(path: Path) -> list[str]:
     try:
         return torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
-    except _DAMAGE as error:
+    except (*DAMAGE, pickle.UnpicklingError) as error:
         raise WeightsError(
             f"{path.name} is cut short or is no PyTorch file. Delete it and download it again."
         ) from error
