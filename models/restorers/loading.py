@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..weights import WeightsError, read_weights
 from .architectures import FACE_ARCHITECTURES, picture_architecture
+from .kinds import KINDS
 from .network import Network
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _OTHERS: tuple[tuple[frozenset[str], str], ...] = (
         "is a RetinaFace detector. Choose it as the detector.",
     ),
 )
-# What spandrel's architectures raise over a state dict that looks like theirs and is not.
+# What an architecture raises over a state dict that looks like theirs and is not.
 _MISFIT = (RuntimeError, LookupError, ValueError, TypeError, AttributeError, AssertionError, ArithmeticError)
 
 
@@ -49,6 +50,12 @@ def load_network(path: Path) -> Network:
     for names, what in _OTHERS:
         if names <= tensors.keys():
             raise WeightsError(f"{path.name} {what}")
+    for kind in KINDS:
+        if kind.recognises(tensors):
+            try:
+                return kind.load(path.stem, tensors)
+            except _MISFIT as error:
+                raise _misfit(path) from error
     descriptor = _describe(path, tensors)
     name = descriptor.architecture.id
     return Network(
@@ -98,10 +105,7 @@ def _describe(path: Path, tensors: dict[str, Tensor]) -> ImageModelDescriptor[nn
             "It reads GFPGAN, CodeFormer, RestoreFormer and the upscalers that spandrel reads."
         ) from error
     except _MISFIT as error:
-        raise WeightsError(
-            f"{path.name} resembles a known network, but its tensors do not fit it. The file is damaged or of a "
-            "variant that is not supported: get a copy from the model's own page."
-        ) from error
+        raise _misfit(path) from error
     name = descriptor.architecture.name
     if not isinstance(descriptor, ImageModelDescriptor):
         raise WeightsError(f"{path.name} is a {name} network for filling holes, which needs a mask: no restorer.")
@@ -112,6 +116,13 @@ def _describe(path: Path, tensors: dict[str, Tensor]) -> ImageModelDescriptor[nn
             "A restorer must take and give RGB."
         )
     return descriptor
+
+
+def _misfit(path: Path) -> WeightsError:
+    return WeightsError(
+        f"{path.name} resembles a known network, but its tensors do not fit it. The file is damaged or of a "
+        "variant that is not supported: get a copy from the model's own page."
+    )
 
 
 def _registry() -> ArchRegistry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -73,6 +73,19 @@ class Network:
     architecture: Architecture
     scale: int
     padding: Callable[[int, int], tuple[int, int]] = lambda width, height: (0, 0)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of network that is written here, and how its files are told from all others.
+
+    Attributes:
+        recognises: whether a state dict, free of wrappers and prefixes, is of this kind. Looks at names and shapes.
+        load: the network of such a state dict, on the CPU in fp32 and in evaluation mode. First argument: its name.
+    """
+
+    recognises: Callable[[Mapping[str, Tensor]], bool]
+    load: Callable[[str, dict[str, Tensor]], Network]
 
 
 def forward(network: Network, module: nn.Module, images: Tensor, dtype: torch.dtype, fidelity: float = 0.5) -> Tensor:

@@ -1,0 +1,8 @@
+"""The kinds of networks that are written here, because spandrel does not know them or runs them in a way that costs
+accuracy. Each has a folder of its own."""
+
+from __future__ import annotations
+
+from .network import Kind
+
+KINDS: tuple[Kind, ...] = ()
