@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ALLOWED = {
     "faces": {"faces"},
     "models": {"models", "faces"},
-    "pipeline": {"models", "faces"},
+    "pipeline": {"pipeline", "models", "faces"},
     "drawing": {"faces"},
     "cli": {"cli", "pipeline", "drawing", "models", "faces"},
     "nodes": {"nodes", "pipeline", "drawing", "models", "faces"},
@@ -56,7 +56,7 @@ spec = importlib.util.spec_from_file_location(name, {str(folder / "__init__.py")
 module = sys.modules[name] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 pipeline = importlib.import_module(".pipeline", name)
-print(module.WEB_DIRECTORY, pipeline.restore.__module__ == name + ".pipeline", "visage" in sys.modules)
+print(module.WEB_DIRECTORY, pipeline.restore.__module__ == name + ".pipeline.restoring", "visage" in sys.modules)
 """
     assert python(code, tmp_path).split() == ["./js", "True", "False"]
 

@@ -163,10 +163,10 @@ def test_the_same_twice_gives_the_same_bits(frames, brightening, host) -> None:
 
 
 def test_many_faces_go_in_groups_of_whole_frames(brightening, host, monkeypatch) -> None:
-    from visage import pipeline
+    from visage.pipeline import restoring
 
     frames = torch.rand(4, 160, 240, 3)
     crowd = Faces(240, 160, tuple((face(60, 60, 90), face(120, 60, 90, 0, 1)) for _ in range(4)))
     together = restore(frames, crowd, brightening, host, SETTINGS)
-    monkeypatch.setattr(pipeline, "_GROUP_PIXELS", 1)
+    monkeypatch.setattr(restoring, "_GROUP_PIXELS", 1)
     assert torch.equal(restore(frames, crowd, brightening, host, SETTINGS).frames, together.frames)

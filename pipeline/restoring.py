@@ -1,4 +1,4 @@
-"""The jobs themselves: what a node and the command line both call."""
+"""Restoring: every face cut out, through the restorer, and put back."""
 
 from __future__ import annotations
 
@@ -9,44 +9,22 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .faces.alignment import FFHQ
-from .faces.colour import match_colour
-from .faces.crops import Crops, check_frames, extract, extract_mask, inside_frame, plan_crops
-from .faces.face import Face, Faces
-from .faces.geometry import apply
-from .faces.masks import FEATHER, MaskShape, ellipse, hull, soft_square
-from .faces.memory import duplicate
-from .faces.paste import Patch, blend, lay_out
-from .faces.selection import Selection, reasons_to_skip
-from .models.host import Host, Progress
-from .models.restorers import InvalidOutputError, Restorer
+from ..faces.alignment import FFHQ
+from ..faces.crops import Crops, check_frames, extract, plan_crops
+from ..faces.face import Face, Faces
+from ..faces.memory import duplicate
+from ..faces.paste import Patch, blend
+from ..faces.selection import Selection, reasons_to_skip
+from ..models.host import Host, Progress
+from ..models.restorers import InvalidOutputError, Restorer
+from .blending import BlendSettings, check_enlargement, fitting_region, patches_of
 
 # Faces are worked on in groups of whole frames, so that a long video does not hold all of its crops at once.
 _GROUP_PIXELS = 64 * 512 * 512
 
-# A landmark hull reaches this share of the crop beyond the eyes, nose and mouth: to the brows and the jaw.
-_HULL_GROW = 0.14
-
 
 class RestorationError(Exception):
     """A restorer gave rubbish for a face."""
-
-
-@dataclass(frozen=True)
-class BlendSettings:
-    """How crops are put back.
-
-    Attributes:
-        strength: how much of a crop is blended in, 0..1.
-        colour: how much of the original's colour it is given, 0..1.
-        mask: shape of the part that is put back.
-        feather: softness of its edge, standard deviation as a share of the crop.
-    """
-
-    strength: float = 1.0
-    colour: float = 1.0
-    mask: MaskShape = "square"
-    feather: float = FEATHER
 
 
 @dataclass(frozen=True)
@@ -122,8 +100,8 @@ def restore(
     """
     check_frames(frames, faces.width, faces.height, len(faces.frames))
     canvas = frames if background is None else background
-    _check_enlargement("background", canvas, len(frames), faces.width, faces.height)
-    region = None if region is None else _fitting_region(frames, region)
+    check_enlargement("background", canvas, len(frames), faces.width, faces.height)
+    region = None if region is None else fitting_region(frames, region)
     changed = torch.zeros(canvas.shape[:3], device=canvas.device)
     reasons = [reasons_to_skip(found, faces.width, faces.height, settings.selection) for found in faces.frames]
     if settings.blend.strength == 0:
@@ -150,7 +128,7 @@ def restore(
                 for index in good:
                     key = (members[index].frame, members[index].position)
                     enlargements[key] = size * restorer.scale / crops.native_sides[index]
-                patches += _patches(canvas, frames, crops.take(good), restored, settings.blend, region)
+                patches += patches_of(canvas, frames, crops.take(good), restored, settings.blend, region)
             blend(result, changed, canvas, patches, settings.blend.strength)
         canvas = result
     outcomes = tuple(
@@ -163,36 +141,6 @@ def restore(
         for frame, (found, why) in enumerate(zip(faces.frames, reasons, strict=True))
     )
     return Restoration(canvas, changed, outcomes)
-
-
-def paste_crops(frames: Tensor, crops: Crops, pixels: Tensor, settings: BlendSettings) -> tuple[Tensor, Tensor]:
-    """Puts crops back where they were taken, after whatever was done to them.
-
-    Args:
-        frames: ``[B, H, W, 3 or 4]`` 0..1, those that the crops were taken from or an enlargement of them.
-        pixels: ``[N, S, S, 3]`` 0..1, in the order of ``crops``, of any side ``S``.
-
-    Returns:
-        The frames, the very tensor that was given where nothing was done, and what changed, ``[B, H, W]`` 0..1.
-
-    Raises:
-        ValueError: the crops are of another number, not square, or from other frames.
-    """
-    if len(pixels) != len(crops):
-        raise ValueError(f"There are {len(pixels)} crops for {len(crops)} faces. Give all crops back, in their order.")
-    if pixels.shape[1] != pixels.shape[2]:
-        raise ValueError(
-            f"The crops are {pixels.shape[2]}x{pixels.shape[1]}. They may be enlarged or shrunk, but must stay square."
-        )
-    _check_enlargement("image", frames, crops.batch, crops.width, crops.height)
-    changed = torch.zeros(frames.shape[:3], device=frames.device)
-    if len(crops) == 0 or settings.strength == 0:
-        return frames, changed
-    result = duplicate(frames)
-    places = crops.on_frames_of(frames.shape[2], frames.shape[1])
-    patches = _patches(frames, frames, places, pixels.to(frames.device), settings)
-    blend(result, changed, frames, patches, settings.strength)
-    return result, changed
 
 
 @dataclass(frozen=True)
@@ -244,59 +192,3 @@ def _restore_crops(
                     "`visage models verify`."
                 ) from error
             failures |= {left[position]: f"{restorer.name} failed on it" for position in error.positions}
-
-
-def _patches(
-    canvas: Tensor, frames: Tensor, crops: Crops, pixels: Tensor, settings: BlendSettings, region: Tensor | None = None
-) -> list[Patch]:
-    """Colour, mask and layout of new crops ``[N, S, S, 3]`` of ``frames``, to be blended into ``canvas``."""
-    if len(crops) == 0:
-        return []
-    masks = _masks(crops, settings, pixels.device)
-    if region is not None:
-        masks = masks * extract_mask(region.to(pixels.device), crops)
-    if settings.colour > 0:
-        # It is the same face, so all of the crop counts, the face itself included.
-        shown = inside_frame(crops, pixels.device)
-        pixels = match_colour(pixels, extract(frames, crops).to(pixels.device), shown, settings.colour)
-    return lay_out(canvas, crops, pixels, masks)
-
-
-def _masks(crops: Crops, settings: BlendSettings, device: torch.device) -> Tensor:
-    """``[N, S, S]``"""
-    if settings.mask == "hull":
-        return torch.stack([_hull_mask(crops, index, settings.feather, device) for index in range(len(crops))])
-    shape = soft_square if settings.mask == "square" else ellipse
-    return shape(crops.size, settings.feather, device).expand(len(crops), -1, -1)
-
-
-def _hull_mask(crops: Crops, index: int, feather: float, device: torch.device) -> Tensor:
-    landmarks = crops.faces[index].landmarks
-    if landmarks is None:
-        return ellipse(crops.size, feather, device)
-    seen = apply(crops.matrices[index], torch.tensor(landmarks, dtype=torch.float64)).tolist()
-    return hull(tuple((x, y) for x, y in seen), crops.size, _HULL_GROW, feather, device)
-
-
-def _check_enlargement(what: str, canvas: Tensor, batch: int, width: int, height: int) -> None:
-    """Raises ``ValueError`` unless ``canvas`` shows ``batch`` frames of ``width`` x ``height`` at some size."""
-    across, down = canvas.shape[2] / width, canvas.shape[1] / height
-    # Rounding to whole pixels may change a side by half a pixel.
-    rounding = 0.5 / width + 0.5 / height
-    if canvas.shape[0] != batch or abs(across - down) > rounding:
-        raise ValueError(
-            f"The {what} has {canvas.shape[0]} picture(s) of {canvas.shape[2]}x{canvas.shape[1]}, which is no "
-            f"enlargement of the {batch} of {width}x{height} that the faces were found in."
-        )
-
-
-def _fitting_region(frames: Tensor, region: Tensor) -> Tensor:
-    """The region as ``[B or 1, H, W]``, or an error that says what does not fit."""
-    if region.ndim == 2:
-        region = region[None]
-    if region.shape[1:] != frames.shape[1:3] or region.shape[0] not in (1, frames.shape[0]):
-        raise ValueError(
-            f"The mask is {region.shape[0]} x {region.shape[2]}x{region.shape[1]}, the image "
-            f"{frames.shape[0]} x {frames.shape[2]}x{frames.shape[1]}. Connect a mask of the same size."
-        )
-    return region

@@ -1,0 +1,121 @@
+"""Putting crops back: their colour, their mask, their place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..faces.colour import match_colour
+from ..faces.crops import Crops, extract, extract_mask, inside_frame
+from ..faces.geometry import apply
+from ..faces.masks import FEATHER, MaskShape, ellipse, hull, soft_square
+from ..faces.memory import duplicate
+from ..faces.paste import Patch, blend, lay_out
+
+# A landmark hull reaches this share of the crop beyond the eyes, nose and mouth: to the brows and the jaw.
+_HULL_GROW = 0.14
+
+
+@dataclass(frozen=True)
+class BlendSettings:
+    """How crops are put back.
+
+    Attributes:
+        strength: how much of a crop is blended in, 0..1.
+        colour: how much of the original's colour it is given, 0..1.
+        mask: shape of the part that is put back.
+        feather: softness of its edge, standard deviation as a share of the crop.
+    """
+
+    strength: float = 1.0
+    colour: float = 1.0
+    mask: MaskShape = "square"
+    feather: float = FEATHER
+
+
+def paste_crops(frames: Tensor, crops: Crops, pixels: Tensor, settings: BlendSettings) -> tuple[Tensor, Tensor]:
+    """Puts crops back where they were taken, after whatever was done to them.
+
+    Args:
+        frames: ``[B, H, W, 3 or 4]`` 0..1, those that the crops were taken from or an enlargement of them.
+        pixels: ``[N, S, S, 3]`` 0..1, in the order of ``crops``, of any side ``S``.
+
+    Returns:
+        The frames, the very tensor that was given where nothing was done, and what changed, ``[B, H, W]`` 0..1.
+
+    Raises:
+        ValueError: the crops are of another number, not square, or from other frames.
+    """
+    if len(pixels) != len(crops):
+        raise ValueError(f"There are {len(pixels)} crops for {len(crops)} faces. Give all crops back, in their order.")
+    if pixels.shape[1] != pixels.shape[2]:
+        raise ValueError(
+            f"The crops are {pixels.shape[2]}x{pixels.shape[1]}. They may be enlarged or shrunk, but must stay square."
+        )
+    check_enlargement("image", frames, crops.batch, crops.width, crops.height)
+    changed = torch.zeros(frames.shape[:3], device=frames.device)
+    if len(crops) == 0 or settings.strength == 0:
+        return frames, changed
+    result = duplicate(frames)
+    places = crops.on_frames_of(frames.shape[2], frames.shape[1])
+    patches = patches_of(frames, frames, places, pixels.to(frames.device), settings)
+    blend(result, changed, frames, patches, settings.strength)
+    return result, changed
+
+
+def patches_of(
+    canvas: Tensor, frames: Tensor, crops: Crops, pixels: Tensor, settings: BlendSettings, region: Tensor | None = None
+) -> list[Patch]:
+    """Colour, mask and layout of new crops ``[N, S, S, 3]`` of ``frames``, to be blended into ``canvas``."""
+    if len(crops) == 0:
+        return []
+    masks = _masks(crops, settings, pixels.device)
+    if region is not None:
+        masks = masks * extract_mask(region.to(pixels.device), crops)
+    if settings.colour > 0:
+        # It is the same face, so all of the crop counts, the face itself included.
+        shown = inside_frame(crops, pixels.device)
+        pixels = match_colour(pixels, extract(frames, crops).to(pixels.device), shown, settings.colour)
+    return lay_out(canvas, crops, pixels, masks)
+
+
+def _masks(crops: Crops, settings: BlendSettings, device: torch.device) -> Tensor:
+    """``[N, S, S]``"""
+    if settings.mask == "hull":
+        return torch.stack([_hull_mask(crops, index, settings.feather, device) for index in range(len(crops))])
+    shape = soft_square if settings.mask == "square" else ellipse
+    return shape(crops.size, settings.feather, device).expand(len(crops), -1, -1)
+
+
+def _hull_mask(crops: Crops, index: int, feather: float, device: torch.device) -> Tensor:
+    landmarks = crops.faces[index].landmarks
+    if landmarks is None:
+        return ellipse(crops.size, feather, device)
+    seen = apply(crops.matrices[index], torch.tensor(landmarks, dtype=torch.float64)).tolist()
+    return hull(tuple((x, y) for x, y in seen), crops.size, _HULL_GROW, feather, device)
+
+
+def check_enlargement(what: str, canvas: Tensor, batch: int, width: int, height: int) -> None:
+    """Raises ``ValueError`` unless ``canvas`` shows ``batch`` frames of ``width`` x ``height`` at some size."""
+    across, down = canvas.shape[2] / width, canvas.shape[1] / height
+    # Rounding to whole pixels may change a side by half a pixel.
+    rounding = 0.5 / width + 0.5 / height
+    if canvas.shape[0] != batch or abs(across - down) > rounding:
+        raise ValueError(
+            f"The {what} has {canvas.shape[0]} picture(s) of {canvas.shape[2]}x{canvas.shape[1]}, which is no "
+            f"enlargement of the {batch} of {width}x{height} that the faces were found in."
+        )
+
+
+def fitting_region(frames: Tensor, region: Tensor) -> Tensor:
+    """The region as ``[B or 1, H, W]``, or an error that says what does not fit."""
+    if region.ndim == 2:
+        region = region[None]
+    if region.shape[1:] != frames.shape[1:3] or region.shape[0] not in (1, frames.shape[0]):
+        raise ValueError(
+            f"The mask is {region.shape[0]} x {region.shape[2]}x{region.shape[1]}, the image "
+            f"{frames.shape[0]} x {frames.shape[2]}x{frames.shape[1]}. Connect a mask of the same size."
+        )
+    return region
