@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -39,11 +41,50 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     return torch.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear.clamp_min(0) ** (1 / 2.4) - 0.055)
 
 
-def match_colour(images: Tensor, reference: Tensor, weights: Tensor, strength: float = 1.0) -> Tensor:
-    """Gives each image the mean colour and the spread of chroma of its reference.
+@dataclass(frozen=True, eq=False)
+class ColourShift:
+    """What takes the colours of images to those of their references.
+
+    Attributes:
+        mean, goal: ``[N, 1, 1, 3]`` Lab, of the images and of the references.
+        gain: ``[N, 1, 1, 3]``, on the distance from the mean.
+        known: ``[N, 1, 1, 1]``, whether anything counted; if not, an image is left as it is.
+    """
+
+    mean: Tensor
+    goal: Tensor
+    gain: Tensor
+    known: Tensor
+
+    def apply(self, images: Tensor, strength: float = 1.0) -> Tensor:
+        """``[N, H, W, 3]`` 0..1, shifted. A strength of 0 gives ``images`` itself."""
+        if strength == 0:
+            return images
+        matched = lab_to_rgb((rgb_to_lab(images) - self.mean) * self.gain + self.goal).clamp(0, 1)
+        return torch.where(self.known, torch.lerp(images, matched, strength), images)
+
+
+def colour_shift(images: Tensor, reference: Tensor, weights: Tensor) -> ColourShift:
+    """Finds the shift that gives each image the mean colour and the spread of chroma of its reference.
 
     Lightness is only shifted: its spread is contrast, which a restorer is meant to change. Statistics are those of
     Reinhard et al., "Color transfer between images" (2001), in Lab.
+
+    Args:
+        images, reference: ``[N, h, w, 3]`` 0..1, before the shift, and what they were made from.
+        weights: ``[N, h, w]`` what counts in the statistics, 0..1.
+    """
+    weight = weights[..., None]
+    total = weight.sum((1, 2), keepdim=True)
+    mean, spread = _moments(rgb_to_lab(images), weight, total)
+    goal_mean, goal_spread = _moments(rgb_to_lab(reference), weight, total)
+    gain = (goal_spread / spread.clamp_min(1e-6)).clamp(0, _MAX_CHROMA_GAIN)
+    gain[..., 0] = 1
+    return ColourShift(mean, goal_mean, gain, total > 0)
+
+
+def match_colour(images: Tensor, reference: Tensor, weights: Tensor, strength: float = 1.0) -> Tensor:
+    """Gives each image the colours of its reference, as :func:`colour_shift` finds them.
 
     Args:
         images: ``[N, H, W, 3]`` 0..1.
@@ -54,14 +95,7 @@ def match_colour(images: Tensor, reference: Tensor, weights: Tensor, strength: f
     if strength == 0:
         return images
     coarse = F.interpolate(images.movedim(-1, 1), size=reference.shape[1:3], mode="area").movedim(1, -1)
-    weight = weights[..., None]
-    total = weight.sum((1, 2), keepdim=True)
-    mean, spread = _moments(rgb_to_lab(coarse), weight, total)
-    goal_mean, goal_spread = _moments(rgb_to_lab(reference), weight, total)
-    gain = (goal_spread / spread.clamp_min(1e-6)).clamp(0, _MAX_CHROMA_GAIN)
-    gain[..., 0] = 1
-    matched = lab_to_rgb((rgb_to_lab(images) - mean) * gain + goal_mean).clamp(0, 1)
-    return torch.where(total > 0, torch.lerp(images, matched, strength), images)
+    return colour_shift(coarse, reference, weights).apply(images, strength)
 
 
 def _moments(lab: Tensor, weight: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from .distance import to_hull
 from .face import Point
 
 MaskShape = Literal["square", "ellipse", "hull"]
@@ -66,7 +67,7 @@ def hull(
         grow: by how much, as a share of the side of the crop.
     """
     x, y = _pixels(size, device)
-    distance = grow * size - _distance_to_convex(convex_hull(points), x - 0.5, y - 0.5)
+    distance = grow * size - to_hull(points, x - 0.5, y - 0.5).clamp_min(0)
     return _fade_to_zero(_phi(distance / (feather * size)) * soft_square(size, feather, device))
 
 
@@ -81,40 +82,6 @@ def polygon(points: tuple[Point, ...], height: int, width: int) -> Tensor:
         crosses = (y >= min(ay, by)) & (y < max(ay, by))
         inside ^= crosses & (x < ax + (y - ay) * ((bx - ax) / (by - ay)))
     return inside.float()
-
-
-def convex_hull(points: tuple[Point, ...]) -> tuple[Point, ...]:
-    """The corners of the convex hull, in order (Andrew's monotone chain)."""
-    ordered = sorted(set(points))
-    if len(ordered) < 3:
-        return tuple(ordered)
-
-    def chain(sequence: list[Point]) -> list[Point]:
-        corners: list[Point] = []
-        for point in sequence:
-            while len(corners) > 1 and _cross(corners[-2], corners[-1], point) <= 0:
-                corners.pop()
-            corners.append(point)
-        return corners[:-1]
-
-    return tuple(chain(ordered) + chain(ordered[::-1]))
-
-
-def _cross(origin: Point, one: Point, two: Point) -> float:
-    return (one[0] - origin[0]) * (two[1] - origin[1]) - (one[1] - origin[1]) * (two[0] - origin[0])
-
-
-def _distance_to_convex(corners: tuple[Point, ...], x: Tensor, y: Tensor) -> Tensor:
-    """Distance to a convex polygon, 0 inside it."""
-    outside = torch.full_like(x + y, math.inf)
-    inside = torch.ones_like(outside, dtype=torch.bool)
-    for (ax, ay), (bx, by) in zip(corners, corners[1:] + corners[:1], strict=True):
-        dx, dy = bx - ax, by - ay
-        length = max(dx * dx + dy * dy, 1e-12)
-        along = (((x - ax) * dx + (y - ay) * dy) / length).clamp(0, 1)
-        outside = torch.minimum(outside, torch.hypot(x - ax - along * dx, y - ay - along * dy))
-        inside &= (dx * (y - ay) - dy * (x - ax)) >= 0
-    return torch.where(inside & torch.tensor(len(corners) > 2, device=x.device), torch.zeros_like(outside), outside)
 
 
 def _pixels(size: int, device: torch.device | str) -> tuple[Tensor, Tensor]:

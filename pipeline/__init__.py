@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from .blending import BlendSettings, paste_crops
-from .restoring import Outcome, Restoration, RestorationError, RestoreSettings, restore
+from .outcome import Outcome
+from .prompts import PromptError, Wildcards
+from .refine_settings import RefineSettings
+from .refining import PromptSource, Refinement, RefinementError, refine
+from .restoring import Restoration, RestorationError, RestoreSettings, restore
 
 __all__ = [
     "BlendSettings",
     "Outcome",
+    "PromptError",
+    "PromptSource",
+    "RefineSettings",
+    "Refinement",
+    "RefinementError",
     "Restoration",
     "RestorationError",
     "RestoreSettings",
+    "Wildcards",
     "paste_crops",
+    "refine",
     "restore",
 ]

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from visage.faces.alignment import FFHQ
-from visage.faces.masks import convex_hull, ellipse, hull, polygon, soft_square
+from visage.faces.distance import convex_hull
+from visage.faces.masks import ellipse, hull, polygon, soft_square
 
 SHAPES = {
     "square": soft_square,

@@ -1,0 +1,73 @@
+"""Putting windows back after their pixels were repainted."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .geometry import apply, invert
+from .paste import Box, Patch
+from .sampling import Interpolation, view
+from .windows import Window
+
+# Mean difference between the repainted window and what it was made from, 0..1, over which the frame's own fine detail
+# gives way. A VAE's round trip alone is worth 2 to 5 levels of 255 in skin; features that change differ by 20 and more.
+_KEPT_BELOW = 12 / 255
+# Side of the neighbourhood, in frame pixels, in which that difference is measured: wider than the detail it decides on.
+_NEIGHBOURHOOD = 7
+
+
+def settle(frame: Tensor, window: Window, given: Tensor, repainted: Tensor, mask: Tensor, box: Box) -> Patch | None:
+    """Takes a repainted window to the pixels of its frame.
+
+    What a window could not carry, because it was shrunk, turned or merely resampled, is put back where the repainted
+    window agrees with the given one: a window that comes back unchanged leaves the frame unchanged, at every scale and
+    angle. Where it was painted anew, nothing of the old detail remains.
+
+    Args:
+        frame: ``[H, W, 3 or more]`` 0..1, what the window shows.
+        given, repainted: ``[h, w, 3]`` 0..1, the window before and after, as the network saw it.
+        mask: ``[h, w]`` 0..1: how much is put back. At sides of the window that lie inside the frame it must end in 0.
+        box: left, top, right, bottom of the part of the window in which the mask is not 0.
+
+    Returns:
+        The patch, on the device of ``frame``, or ``None`` where that part lies outside the frame.
+    """
+    place = _covered(window, box)
+    if place is None:
+        return None
+    left, top, right, bottom = place
+    back = invert(window.matrix)
+
+    def in_frame(image: Tensor, interpolation: Interpolation = "bicubic") -> Tensor:
+        return view(image.to(frame.device), back, bottom - top, right - left, interpolation, left=left, top=top)
+
+    before, after = in_frame(given), in_frame(repainted)
+    share = in_frame(mask[..., None], "bilinear")
+    original = frame[top:bottom, left:right, :3].float()
+    pixels = (after + _kept(before, after) * (original - before)).clamp_(0, 1)
+    shift = torch.tensor([[1.0, 0.0, left], [0.0, 1.0, top]], dtype=torch.float64)
+    # Both lie on the frame's pixels already, so that reading them is a copy.
+    return Patch(window.frame, place, window.corners, pixels, share, shift, shift, "bilinear")
+
+
+def _kept(before: Tensor, after: Tensor) -> Tensor:
+    """``[h, w, 1]``: 1 where nothing was repainted, falling to 0 with the mean difference around a pixel."""
+    difference = (after - before).abs().amax(-1)[None, None]
+    around = F.avg_pool2d(difference, _NEIGHBOURHOOD, 1, _NEIGHBOURHOOD // 2, count_include_pad=False)
+    return (1 - around / _KEPT_BELOW).clamp_(0, 1)[0, 0, :, :, None]
+
+
+def _covered(window: Window, box: Box) -> Box | None:
+    """The pixels of the frame that a box of the window reaches, or ``None`` where it lies outside the frame."""
+    left, top, right, bottom = box
+    ends = [(x, y) for x in (left - 1.0, right) for y in (top - 1.0, bottom)]
+    reached = apply(invert(window.matrix), torch.tensor(ends, dtype=torch.float64)).tolist()
+    x1, y1 = math.floor(min(x for x, _ in reached)), math.floor(min(y for _, y in reached))
+    x2, y2 = math.ceil(max(x for x, _ in reached)) + 1, math.ceil(max(y for _, y in reached)) + 1
+    x1, y1 = max(x1, 0), max(y1, 0)
+    x2, y2 = min(x2, window.frame_width), min(y2, window.frame_height)
+    return (x1, y1, x2, y2) if x2 > x1 and y2 > y1 else None

@@ -1,0 +1,79 @@
+"""Settings described once: as fields of dataclasses that the nodes make widgets of and the command line options.
+
+A dataclass of settings may hold others; their fields follow one another in the order in which they are written, and
+that order is the order of the widgets, which saved workflows rely on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a user is told of one setting, and what may be chosen.
+
+    Attributes:
+        name: of the widget; with hyphens it is the name of the option on the command line.
+        kind: ``int``, ``float``, ``bool`` or ``str``.
+        help: what it does, in a sentence or two.
+        low, high, step: bounds and step of a number.
+        choices: what a text may be; empty for a text that is free.
+        advanced: shown only to those who ask for it.
+        lines: a text of several lines.
+        seed: a number that may be changed from run to run.
+    """
+
+    name: str
+    kind: type
+    default: Any
+    help: str
+    low: float | None = None
+    high: float | None = None
+    step: float | None = None
+    choices: tuple[str, ...] = ()
+    advanced: bool = False
+    lines: bool = False
+    seed: bool = False
+
+
+def setting(default: Any, text: str, **more: Any) -> Any:
+    """A field of a dataclass of settings. ``more`` are attributes of :class:`Setting`."""
+    return dataclasses.field(default=default, metadata={"setting": {"help": text, **more}})
+
+
+def settings_of(kind: type) -> Iterator[Setting]:
+    """All settings of a dataclass, those of the dataclasses in it included, in order.
+
+    A ``Literal`` gives its choices by itself.
+    """
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        hint = hints[field.name]
+        if dataclasses.is_dataclass(hint):
+            yield from settings_of(typing.cast(type, hint))
+        elif "setting" in field.metadata:
+            more = dict(field.metadata["setting"])
+            if typing.get_origin(hint) is typing.Literal:
+                more.setdefault("choices", typing.get_args(hint))
+                hint = str
+            yield Setting(name=field.name, kind=hint, default=field.default, **more)
+
+
+def build(kind: type[T], values: Mapping[str, Any]) -> T:
+    """A dataclass of settings from values by name; what is not named keeps its default. Other names are left alone."""
+    hints = typing.get_type_hints(kind)
+    given: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        hint = hints[field.name]
+        if dataclasses.is_dataclass(hint):
+            given[field.name] = build(typing.cast(type, hint), values)
+        elif field.name in values:
+            given[field.name] = values[field.name]
+    return kind(**given)

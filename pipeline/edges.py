@@ -1,0 +1,123 @@
+"""Which pixels of a window are repainted, and which are put back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..faces.distance import edge, to_box, to_ellipse, to_hull, to_mask
+from ..faces.face import Box, Face, Point
+from ..faces.geometry import apply
+from ..faces.masks import polygon
+from ..faces.sampling import view
+from ..faces.windows import Window, upright_sides
+from .refine_settings import EdgeSettings
+
+# The hull of the five landmarks grows by this share of the face's size, to take in brows, cheeks and jaw.
+_HULL_GROW = 0.19
+# A connected mask counts for a face up to this share of its size beyond its box: hair and beard do, neighbours do not.
+_MASK_REACH = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """The two masks of a window, ``[h, w]`` 0..1.
+
+    Attributes:
+        noise: where the model may paint.
+        result: what is put back. Where it is above 0, ``noise`` is 1.
+    """
+
+    noise: Tensor
+    result: Tensor
+
+    @property
+    def box(self) -> tuple[int, int, int, int] | None:
+        """Left, top, right, bottom of the pixels that are put back, or ``None`` where there are none."""
+        rows = self.result.any(dim=1).nonzero().flatten().tolist()
+        columns = self.result.any(dim=0).nonzero().flatten().tolist()
+        return (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1) if rows else None
+
+
+def edges_of(
+    faces: Sequence[Face], window: Window, settings: EdgeSettings, region: Tensor | None, device: torch.device
+) -> Edges:
+    """Masks for the faces that a window was made for; several where they are merged.
+
+    Args:
+        region: ``[H, W]`` 0..1 in frame pixels: nothing is put back where it is 0.
+        device: of the masks, and of ``region``.
+
+    Raises:
+        ValueError: the shape is "mask" and there is none.
+    """
+    x = torch.arange(window.width, dtype=torch.float32, device=device)[None, :]
+    y = torch.arange(window.height, dtype=torch.float32, device=device)[:, None]
+    shape = torch.stack([_shape(face, window, settings, region, x, y) for face in faces]).amin(0) - settings.dilation
+    if "invert" in settings.merge:
+        shape = -shape
+    # Sides of the window within the frame must not show, whatever the shape.
+    result = edge(torch.maximum(shape, to_box(_shown(window, settings.feather), x, y)), 0, settings.feather)
+    noise = edge(shape, max(settings.feather, 1), settings.noise_feather)
+    if region is not None:
+        result = result * _seen(region, window)
+    return Edges(noise, result)
+
+
+def _shape(face: Face, window: Window, settings: EdgeSettings, region: Tensor | None, x: Tensor, y: Tensor) -> Tensor:
+    # Instead of moving the shape to the right and up, the pixels are asked as if they lay to the left and below.
+    x, y = x - settings.x_offset, y + settings.y_offset
+    box = _box(face, window)
+    size = face.size * window.scale
+    if settings.shape == "mask":
+        if region is None:
+            raise ValueError('The shape "mask" needs a mask: connect one, or choose another shape.')
+        moved = window.matrix.clone()
+        moved[:, 2] += torch.tensor([settings.x_offset, -settings.y_offset], dtype=torch.float64)
+        seen = view(region[..., None], moved, window.height, window.width, "bilinear")[..., 0]
+        return torch.maximum(to_mask(seen), to_box(box, x, y) - _MASK_REACH * size)
+    if settings.shape == "box":
+        return to_box(box, x, y)
+    if settings.shape == "hull" and face.landmarks is not None:
+        return to_hull(_seen_points(face.landmarks, window), x, y) - _HULL_GROW * size
+    if settings.shape == "outline" and face.outline is not None:
+        points = tuple(
+            (px + settings.x_offset, py - settings.y_offset) for px, py in _seen_points(face.outline, window)
+        )
+        return to_mask(polygon(points, window.height, window.width).to(x.device))
+    return to_ellipse(box, x, y)
+
+
+def _box(face: Face, window: Window) -> Box:
+    """The face's box in crop pixels. A turned window shows the face upright, in a box of its own proportions."""
+    if window.roll == 0:
+        (left, top), (right, bottom) = _seen_points((face.box[:2], face.box[2:]), window)
+        return left, top, right, bottom
+    ((x, y),) = _seen_points((face.centre,), window)
+    wide, high = (side * window.scale / 2 for side in upright_sides(face.box))
+    return x - wide, y - high, x + wide, y + high
+
+
+def _shown(window: Window, feather: int) -> Box:
+    """The part of a window that an edge may begin in, so that it ends before a side that lies within the frame."""
+    inset = max(feather, 1) + 1.0
+    far = 4.0 * (window.width + window.height)
+    left, top, right, bottom = inset, inset, window.width - 1 - inset, window.height - 1 - inset
+    if window.roll == 0:
+        ends = ((-0.5, -0.5), (window.frame_width - 0.5, window.frame_height - 0.5))
+        (frame_left, frame_top), (frame_right, frame_bottom) = _seen_points(ends, window)
+        left, top = -far if frame_left > -1 else left, -far if frame_top > -1 else top
+        right = far if frame_right < window.width else right
+        bottom = far if frame_bottom < window.height else bottom
+    return left, top, right, bottom
+
+
+def _seen(region: Tensor, window: Window) -> Tensor:
+    return view(region[..., None], window.matrix, window.height, window.width, "bilinear")[..., 0]
+
+
+def _seen_points(points: Sequence[Point], window: Window) -> tuple[Point, ...]:
+    return tuple((x, y) for x, y in apply(window.matrix, torch.tensor(points, dtype=torch.float64)).tolist())

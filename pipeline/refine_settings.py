@@ -1,0 +1,129 @@
+"""All settings of the refine pass, in the order of its widgets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..faces.windows import WindowSettings
+from ..fields import setting
+from ..models.refiners import Sampling
+
+
+@dataclass(frozen=True)
+class PromptSettings:
+    """What is painted.
+
+    Attributes:
+        prompt, negative_prompt: texts in the language of :mod:`.prompts`; empty for the model's own prompt.
+        seed: of the noise of the first face.
+        seeds: whether each face of a frame gets a seed of its own (``seed`` plus its place in reading order), all the
+            same one, or one by its track through a video.
+    """
+
+    prompt: str = setting(
+        "",
+        "What the faces shall be. Empty: as the connected prompt says. [SEP] between the prompts of several faces, "
+        "[SKIP] leaves one out, [PROMPT] stands for the connected prompt.",
+        lines=True,
+    )
+    negative_prompt: str = setting("", "What they shall not be. Empty: as the connected negative prompt.", lines=True)
+    seed: int = setting(
+        0, "Where the noise comes from: the same seed gives the same face.", low=0, high=2**64 - 1, seed=True
+    )
+    seeds: Literal["each face", "all the same", "by track"] = setting(
+        "each face",
+        "each face: seed + its number, in reading order. all the same: one noise for all. by track: a face that is "
+        "followed through a video keeps its noise.",
+        advanced=True,
+    )
+
+
+@dataclass(frozen=True)
+class EdgeSettings:
+    """What part of a face is repainted and put back. Lengths are pixels of the crop, in which all faces are about as
+    large, so that edges look the same for all of them.
+
+    Attributes:
+        shape: "box", "ellipse" (of the box), "hull" (of the landmarks), "outline" (of a segmentation network), or
+            "mask" (the connected one). Where a face has no landmarks or outline it is the ellipse.
+        dilation: grows the shape, or shrinks it where negative.
+        x_offset, y_offset: moves it, to the right and upward as ADetailer does.
+        merge: "none": each face for itself. "invert": each crop without its face. "merge": all faces of a frame as
+            one. "merge and invert": all of a frame without its faces.
+        feather: width of the edge over which the result fades into the frame.
+        noise_feather: width of the edge over which the noise ends, beyond that of ``feather``: all that is put back
+            has been repainted in full.
+    """
+
+    shape: Literal["box", "ellipse", "hull", "outline", "mask"] = setting(
+        "box", "The part of a face that is repainted.", advanced=True
+    )
+    dilation: int = setting(4, "Grows that part, or shrinks it.", low=-512, high=512, advanced=True)
+    x_offset: int = setting(0, "Moves it to the right.", low=-1024, high=1024, advanced=True)
+    y_offset: int = setting(0, "Moves it up.", low=-1024, high=1024, advanced=True)
+    merge: Literal["none", "invert", "merge", "merge and invert"] = setting(
+        "none",
+        "merge: all faces of an image in one go. invert: everything in the crop but the face. merge and invert: the "
+        "image without its faces.",
+        advanced=True,
+    )
+    feather: int = setting(5, "Width of the soft edge of what is put back.", low=0, high=256, advanced=True)
+    noise_feather: int = setting(
+        20, "Width of the soft edge of what is repainted, around that.", low=0, high=512, advanced=True
+    )
+
+
+@dataclass(frozen=True)
+class RefineSettings:
+    """How faces are refined and put back.
+
+    Attributes:
+        strength: how much of the result is blended in, 0..1.
+        colour_match: how much of the colour of its surroundings a face is given, 0..1.
+        cycles: how often each face is repainted, each time from the last result.
+        size_power: lowers the denoise for large faces: it is multiplied by ``(1 - face area / frame area) **
+            size_power`` (ADetailer's dynamic denoise power). Negative: lowers it for small ones,
+            ``(face area / frame area) ** -size_power``.
+        restore: whether a connected restorer works on the faces before or after.
+        fidelity: of that restorer.
+        min_face: smaller faces are left alone, in frame pixels.
+        max_faces: only the largest of each frame; 0 for all.
+        on_error: whether a face that the model fails on stops the work or is left as it was and reported.
+    """
+
+    prompts: PromptSettings = field(default_factory=PromptSettings)
+    sampling: Sampling = field(default_factory=Sampling)
+    window: WindowSettings = field(default_factory=WindowSettings)
+    edge: EdgeSettings = field(default_factory=EdgeSettings)
+    strength: float = setting(
+        1.0, "How much of the result is blended in. At 0 the image passes through.", low=0.0, high=1.0, step=0.01
+    )
+    colour_match: float = setting(
+        1.0,
+        "How much a face is given the colours of its surroundings after decoding. 0 leaves its colours alone.",
+        low=0.0,
+        high=1.0,
+        step=0.01,
+        advanced=True,
+    )
+    cycles: int = setting(1, "How often each face is repainted.", low=1, high=10, advanced=True)
+    size_power: float = setting(
+        0.0,
+        "Above 0: large faces get less denoise. Below 0: small ones do. 2 to 4 is usual, 0 is off.",
+        low=-10.0,
+        high=10.0,
+        step=0.1,
+        advanced=True,
+    )
+    restore: Literal["before", "after"] = setting(
+        "before", "When the connected restorer works, if there is one.", advanced=True
+    )
+    fidelity: float = setting(
+        0.5, "Of the connected restorer, where it knows one.", low=0.0, high=1.0, step=0.01, advanced=True
+    )
+    min_face: int = setting(0, "Smaller faces are left alone (pixels).", low=0, high=16384, advanced=True)
+    max_faces: int = setting(0, "Only the largest faces of each image. 0: all.", low=0, high=1000, advanced=True)
+    on_error: Literal["stop", "skip"] = setting(
+        "stop", "What happens when the model gives invalid numbers for a face.", advanced=True
+    )
