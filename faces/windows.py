@@ -169,7 +169,7 @@ def inside(window: Window, device: torch.device) -> Tensor:
     y = torch.arange(window.height, dtype=torch.float32, device=device)[:, None]
     (a, b, e), (c, d, f) = invert(window.matrix).tolist()
     across, down = a * x + b * y + e, c * x + d * y + f
-    seen = (across >= -0.5) & (across <= window.frame_width - 0.5)
+    seen: Tensor = (across >= -0.5) & (across <= window.frame_width - 0.5)
     return (seen & (down >= -0.5) & (down <= window.frame_height - 0.5)).float()
 
 

@@ -57,11 +57,14 @@ def edges_of(
     x = torch.arange(window.width, dtype=torch.float32, device=device)[None, :]
     y = torch.arange(window.height, dtype=torch.float32, device=device)[:, None]
     shape = torch.stack([_shape(face, window, settings, region, x, y) for face in faces]).amin(0) - settings.dilation
+    feather = max(settings.feather, 1)
     if "invert" in settings.merge:
-        shape = -shape
+        # The edge fades outward from a face and must not fade into one.
+        shape = feather - shape
     # Sides of the window within the frame must not show, whatever the shape.
-    result = edge(torch.maximum(shape, to_box(_shown(window, settings.feather), x, y)), 0, settings.feather)
-    noise = edge(shape, max(settings.feather, 1), settings.noise_feather)
+    result = edge(torch.maximum(shape, to_box(_shown(window, feather), x, y)), 0, feather)
+    # A pixel further than the other ends, so that rounding leaves no pixel that was repainted in part.
+    noise = edge(shape, feather + 1, settings.noise_feather)
     if region is not None:
         result = result * _seen(region, window)
     return Edges(noise, result)
@@ -103,7 +106,7 @@ def _box(face: Face, window: Window) -> Box:
 
 def _shown(window: Window, feather: int) -> Box:
     """The part of a window that an edge may begin in, so that it ends before a side that lies within the frame."""
-    inset = max(feather, 1) + 1.0
+    inset = feather + 1.0
     far = 4.0 * (window.width + window.height)
     left, top, right, bottom = inset, inset, window.width - 1 - inset, window.height - 1 - inset
     if window.roll == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -246,7 +247,7 @@ def _denoise(face: Face, faces: Faces, settings: RefineSettings) -> float:
     share = min(face.width * face.height / (faces.width * faces.height), 1.0)
     if power == 0:
         return settings.sampling.denoise
-    return settings.sampling.denoise * (1 - share if power > 0 else share) ** abs(power)
+    return settings.sampling.denoise * math.pow(1 - share if power > 0 else share, abs(power))
 
 
 @dataclass(frozen=True, eq=False)
