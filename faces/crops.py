@@ -26,6 +26,7 @@ class Crops:
         frame_of: for each crop, its frame.
         faces: for each crop, its face.
         matrices: ``[N, 2, 3]`` float64, frame pixels to crop pixels.
+        template: where in a crop a face lies.
     """
 
     size: int
@@ -35,6 +36,7 @@ class Crops:
     frame_of: tuple[int, ...]
     faces: tuple[Face, ...]
     matrices: Tensor
+    template: Template = FFHQ
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -75,7 +77,7 @@ def plan_crops(
     """
     frame_of = tuple(frame for frame, _ in placed)
     faces = tuple(face for _, face in placed)
-    return Crops(size, width, height, batch, frame_of, faces, align(faces, size, template))
+    return Crops(size, width, height, batch, frame_of, faces, align(faces, size, template), template)
 
 
 def extract(frames: Tensor, crops: Crops) -> Tensor:

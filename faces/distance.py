@@ -28,7 +28,8 @@ def to_box(box: Box, x: Tensor, y: Tensor) -> Tensor:
     """
     across = (x - (box[0] + box[2]) / 2).abs() - (box[2] - box[0]) / 2
     down = (y - (box[1] + box[3]) / 2).abs() - (box[3] - box[1]) / 2
-    return torch.hypot(across.clamp_min(0), down.clamp_min(0)) + torch.maximum(across, down).clamp_max(0)
+    outside = (across.clamp_min(0).square() + down.clamp_min(0).square()).sqrt_()
+    return outside.add_(torch.maximum(across, down).clamp_max_(0))
 
 
 def to_ellipse(box: Box, x: Tensor, y: Tensor) -> Tensor:
@@ -81,7 +82,7 @@ def edge(distance: Tensor, start: float, width: float) -> Tensor:
     A width below 1 gives an edge of one pixel: anything narrower would have steps.
     """
     width = max(width, 1.0)
-    return ((start + width - distance) / width).clamp(0, 1)
+    return torch.rsub(distance, start + width).div_(width).clamp_(0, 1)
 
 
 def convex_hull(points: tuple[Point, ...]) -> tuple[Point, ...]:

@@ -12,10 +12,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from .alignment import FFHQ, Template
 from .distance import to_hull
 from .face import Point
 
-MaskShape = Literal["square", "ellipse", "hull"]
+MaskShape = Literal["square", "ellipse", "hull", "parse"]
+"""``parse`` is the square as far as a parser sees face in it: see :mod:`.regions`."""
 
 # facexlib moves the sides of its square in by a twentieth and blurs with OpenCV's sigma for a kernel twice as wide,
 # 0.3 * (side / 20 - 1) + 0.8, which is 0.015 of the side.
@@ -46,13 +48,18 @@ def soft_square(size: int, feather: float = FEATHER, device: torch.device | str 
     return _fade_to_zero(profile[:, None] * profile[None, :])
 
 
-def ellipse(size: int, feather: float = FEATHER, device: torch.device | str = "cpu") -> Tensor:
-    """``[size, size]``: the oval of an FFHQ-aligned face, from the hairline to under the chin."""
+def ellipse(
+    size: int, feather: float = FEATHER, device: torch.device | str = "cpu", template: Template = FFHQ
+) -> Tensor:
+    """``[size, size]``: the oval of an aligned face, from the hairline to under the chin."""
     x, y = _pixels(size, device)
-    across, down = (x / size - 0.5) / _OVAL_WIDTH, (y / size - _OVAL_MIDDLE) / _OVAL_HEIGHT
+    width, height = template.face_scale * _OVAL_WIDTH, template.face_scale * _OVAL_HEIGHT
+    middle_x = template.face_scale * 0.5 + template.face_shift[0]
+    middle_y = template.face_scale * _OVAL_MIDDLE + template.face_shift[1]
+    across, down = (x / size - middle_x) / width, (y / size - middle_y) / height
     radius = torch.sqrt(across**2 + down**2).clamp_min(1e-6)
     # First-order distance to the ellipse, in pixels: f / |grad f| for f = radius - 1.
-    slope = torch.sqrt((across / _OVAL_WIDTH) ** 2 + (down / _OVAL_HEIGHT) ** 2) / (radius * size)
+    slope = torch.sqrt((across / width) ** 2 + (down / height) ** 2) / (radius * size)
     distance = (1 - radius) / slope.clamp_min(1e-6)
     return _fade_to_zero(_phi(distance / (feather * size)) * soft_square(size, feather, device))
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .geometry import apply, invert
+from .geometry import invert
 from .paste import Box, Patch
 from .sampling import Interpolation, view
 from .windows import Window
@@ -20,7 +20,7 @@ _KEPT_BELOW = 12 / 255
 _NEIGHBOURHOOD = 7
 
 
-def settle(frame: Tensor, window: Window, given: Tensor, repainted: Tensor, mask: Tensor, box: Box) -> Patch | None:
+def settle(frame: Tensor, window: Window, given: Tensor, repainted: Tensor, mask: Tensor) -> Patch | None:
     """Takes a repainted window to the pixels of its frame.
 
     What a window could not carry, because it was shrunk, turned or merely resampled, is put back where the repainted
@@ -31,12 +31,10 @@ def settle(frame: Tensor, window: Window, given: Tensor, repainted: Tensor, mask
         frame: ``[H, W, 3 or more]`` 0..1, what the window shows.
         given, repainted: ``[h, w, 3]`` 0..1, the window before and after, as the network saw it.
         mask: ``[h, w]`` 0..1: how much is put back. At sides of the window that lie inside the frame it must end in 0.
-        box: left, top, right, bottom of the part of the window in which the mask is not 0.
-
     Returns:
-        The patch, on the device of ``frame``, or ``None`` where that part lies outside the frame.
+        The patch, on the device of ``frame``, or ``None`` where the window lies outside the frame.
     """
-    place = _covered(window, box)
+    place = _covered(window)
     if place is None:
         return None
     left, top, right, bottom = place
@@ -61,13 +59,11 @@ def _kept(before: Tensor, after: Tensor) -> Tensor:
     return (1 - around / _KEPT_BELOW).clamp_(0, 1)[0, 0, :, :, None]
 
 
-def _covered(window: Window, box: Box) -> Box | None:
-    """The pixels of the frame that a box of the window reaches, or ``None`` where it lies outside the frame."""
-    left, top, right, bottom = box
-    ends = [(x, y) for x in (left - 1.0, right) for y in (top - 1.0, bottom)]
-    reached = apply(invert(window.matrix), torch.tensor(ends, dtype=torch.float64)).tolist()
-    x1, y1 = math.floor(min(x for x, _ in reached)), math.floor(min(y for _, y in reached))
-    x2, y2 = math.ceil(max(x for x, _ in reached)) + 1, math.ceil(max(y for _, y in reached)) + 1
-    x1, y1 = max(x1, 0), max(y1, 0)
-    x2, y2 = min(x2, window.frame_width), min(y2, window.frame_height)
-    return (x1, y1, x2, y2) if x2 > x1 and y2 > y1 else None
+def _covered(window: Window) -> Box | None:
+    """The pixels of the frame that a window reaches, or ``None`` where it lies outside the frame."""
+    reach = 1 / window.scale
+    across, down = [x for x, _ in window.corners], [y for _, y in window.corners]
+    left, top = max(math.floor(min(across) - reach), 0), max(math.floor(min(down) - reach), 0)
+    right = min(math.ceil(max(across) + reach) + 1, window.frame_width)
+    bottom = min(math.ceil(max(down) + reach) + 1, window.frame_height)
+    return (left, top, right, bottom) if right > left and bottom > top else None

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..fields import setting
 from .face import Box, Point
 from .geometry import apply, invert
+from .memory import empty
 from .sampling import view
 
 # From what roll on an upright window is turned, in degrees. Diffusion models draw a head tilted by less as well as an
@@ -160,13 +161,37 @@ def look(frames: Tensor, window: Window) -> Tensor:
     Returns:
         ``[h, w, 3]`` float32 0..1 on the device of ``frames``. Beyond the frame its border goes on.
     """
-    return view(frames[window.frame, ..., :3], window.matrix, window.height, window.width)
+    pixels = empty(window.height, window.width, 3, device=frames.device)
+    return view(frames[window.frame, ..., :3], window.matrix, window.height, window.width, out=pixels)
 
 
-def inside(window: Window, device: torch.device) -> Tensor:
-    """``[h, w]``: 1 where a window shows its frame, 0 where it shows what was made up beyond the border."""
-    x = torch.arange(window.width, dtype=torch.float32, device=device)[None, :]
-    y = torch.arange(window.height, dtype=torch.float32, device=device)[:, None]
+def look_at_mask(mask: Tensor, window: Window) -> Tensor:
+    """A mask ``[H, W]`` of the window's frame, as the window shows it: ``[h, w]``."""
+    return view(mask[..., None], window.matrix, window.height, window.width, "bilinear")[..., 0]
+
+
+def part_of(window: Window, box: tuple[int, int, int, int]) -> Window:
+    """A part of a window as a window of its own.
+
+    Args:
+        box: left, top, right, bottom in pixels of the window.
+    """
+    left, top, right, bottom = box
+    matrix = window.matrix - torch.tensor([[0, 0, left], [0, 0, top]], dtype=torch.float64)
+    return replace(window, width=right - left, height=bottom - top, matrix=matrix)
+
+
+def inside(window: Window, device: torch.device, step: int = 1) -> Tensor:
+    """1 where a window shows its frame, 0 where it shows what was made up beyond the border.
+
+    Args:
+        step: looks at every pixel in so many rows and columns only.
+
+    Returns:
+        ``[h / step, w / step]``, rounded up.
+    """
+    x = torch.arange(0, window.width, step, dtype=torch.float32, device=device)[None, :]
+    y = torch.arange(0, window.height, step, dtype=torch.float32, device=device)[:, None]
     (a, b, e), (c, d, f) = invert(window.matrix).tolist()
     across, down = a * x + b * y + e, c * x + d * y + f
     seen: Tensor = (across >= -0.5) & (across <= window.frame_width - 0.5)

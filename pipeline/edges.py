@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -12,8 +14,7 @@ from ..faces.distance import edge, to_box, to_ellipse, to_hull, to_mask
 from ..faces.face import Box, Face, Point
 from ..faces.geometry import apply
 from ..faces.masks import polygon
-from ..faces.sampling import view
-from ..faces.windows import Window, upright_sides
+from ..faces.windows import Window, look_at_mask, part_of, upright_sides
 from .refine_settings import EdgeSettings
 
 # The hull of the five landmarks grows by this share of the face's size, to take in brows, cheeks and jaw.
@@ -24,50 +25,67 @@ _MASK_REACH = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Edges:
-    """The two masks of a window, ``[h, w]`` 0..1.
+    """The two masks of a window.
 
     Attributes:
-        noise: where the model may paint.
-        result: what is put back. Where it is above 0, ``noise`` is 1.
+        noise: ``[h, w]`` 0..1, where the model may paint.
+        box: left, top, right, bottom of the part of the window in which anything is put back.
+        result: what is put back of that part, ``[bottom - top, right - left]`` 0..1. Where it is above 0, ``noise``
+            is 1.
     """
 
     noise: Tensor
+    box: tuple[int, int, int, int]
     result: Tensor
-
-    @property
-    def box(self) -> tuple[int, int, int, int] | None:
-        """Left, top, right, bottom of the pixels that are put back, or ``None`` where there are none."""
-        rows = self.result.any(dim=1).nonzero().flatten().tolist()
-        columns = self.result.any(dim=0).nonzero().flatten().tolist()
-        return (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1) if rows else None
 
 
 def edges_of(
     faces: Sequence[Face], window: Window, settings: EdgeSettings, region: Tensor | None, device: torch.device
-) -> Edges:
+) -> Edges | None:
     """Masks for the faces that a window was made for; several where they are merged.
 
     Args:
         region: ``[H, W]`` 0..1 in frame pixels: nothing is put back where it is 0.
         device: of the masks, and of ``region``.
 
+    Returns:
+        The masks, or ``None`` where nothing would be put back.
+
     Raises:
         ValueError: the shape is "mask" and there is none.
     """
     x = torch.arange(window.width, dtype=torch.float32, device=device)[None, :]
     y = torch.arange(window.height, dtype=torch.float32, device=device)[:, None]
-    shape = torch.stack([_shape(face, window, settings, region, x, y) for face in faces]).amin(0) - settings.dilation
+    shape = reduce(torch.minimum, (_shape(face, window, settings, region, x, y) for face in faces))
+    shape -= settings.dilation
     feather = max(settings.feather, 1)
     if "invert" in settings.merge:
         # The edge fades outward from a face and must not fade into one.
         shape = feather - shape
+    shown = _shown(window, feather)
+    box = _box_around(shape < feather, (shown[0] - feather, shown[1] - feather, shown[2] + feather, shown[3] + feather))
+    if box is None:
+        return None
+    left, top, right, bottom = box
     # Sides of the window within the frame must not show, whatever the shape.
-    result = edge(torch.maximum(shape, to_box(_shown(window, feather), x, y)), 0, feather)
-    # A pixel further than the other ends, so that rounding leaves no pixel that was repainted in part.
-    noise = edge(shape, feather + 1, settings.noise_feather)
+    limits = to_box(shown, x[:, left:right], y[top:bottom])
+    result = edge(torch.maximum(shape[top:bottom, left:right], limits), 0, feather)
     if region is not None:
-        result = result * _seen(region, window)
-    return Edges(noise, result)
+        result *= look_at_mask(region, part_of(window, box))
+        if not bool(result.any()):
+            return None
+    # A pixel further than the other ends, so that rounding leaves no pixel that was repainted in part.
+    return Edges(edge(shape, feather + 1, settings.noise_feather), box, result)
+
+
+def _box_around(inside: Tensor, limits: Box) -> tuple[int, int, int, int] | None:
+    """Left, top, right, bottom of the pixels that are set, no further than ``limits``."""
+    rows, columns = inside.any(dim=1).nonzero().flatten().tolist(), inside.any(dim=0).nonzero().flatten().tolist()
+    if not rows:
+        return None
+    left, top = max(columns[0], math.floor(limits[0])), max(rows[0], math.floor(limits[1]))
+    right, bottom = min(columns[-1], math.ceil(limits[2])) + 1, min(rows[-1], math.ceil(limits[3])) + 1
+    return (left, top, right, bottom) if right > left and bottom > top else None
 
 
 def _shape(face: Face, window: Window, settings: EdgeSettings, region: Tensor | None, x: Tensor, y: Tensor) -> Tensor:
@@ -80,7 +98,7 @@ def _shape(face: Face, window: Window, settings: EdgeSettings, region: Tensor | 
             raise ValueError('The shape "mask" needs a mask: connect one, or choose another shape.')
         moved = window.matrix.clone()
         moved[:, 2] += torch.tensor([settings.x_offset, -settings.y_offset], dtype=torch.float64)
-        seen = view(region[..., None], moved, window.height, window.width, "bilinear")[..., 0]
+        seen = look_at_mask(region, replace(window, matrix=moved))
         return torch.maximum(to_mask(seen), to_box(box, x, y) - _MASK_REACH * size)
     if settings.shape == "box":
         return to_box(box, x, y)
@@ -107,7 +125,7 @@ def _box(face: Face, window: Window) -> Box:
 def _shown(window: Window, feather: int) -> Box:
     """The part of a window that an edge may begin in, so that it ends before a side that lies within the frame."""
     inset = feather + 1.0
-    far = 4.0 * (window.width + window.height)
+    far = 4 * (window.width + window.height)
     left, top, right, bottom = inset, inset, window.width - 1 - inset, window.height - 1 - inset
     if window.roll == 0:
         ends = ((-0.5, -0.5), (window.frame_width - 0.5, window.frame_height - 0.5))
@@ -116,10 +134,6 @@ def _shown(window: Window, feather: int) -> Box:
         right = far if frame_right < window.width else right
         bottom = far if frame_bottom < window.height else bottom
     return left, top, right, bottom
-
-
-def _seen(region: Tensor, window: Window) -> Tensor:
-    return view(region[..., None], window.matrix, window.height, window.width, "bilinear")[..., 0]
 
 
 def _seen_points(points: Sequence[Point], window: Window) -> tuple[Point, ...]:

@@ -14,17 +14,16 @@ from ..faces.crops import check_frames
 from ..faces.face import Box, Face, Faces
 from ..faces.memory import duplicate
 from ..faces.paste import Patch, blend
-from ..faces.sampling import area_resize
 from ..faces.selection import Selection, reasons_to_skip
 from ..faces.window_paste import settle
-from ..faces.windows import Window, inside, look, plan_window
+from ..faces.windows import Window, inside, look, part_of, plan_window
 from ..models.host import Host, Progress
 from ..models.refiners import Refiner, Repaint
 from ..models.restorers import RestoreOptions, Restorer
 from .blending import fitting_region
 from .edges import Edges, edges_of
 from .outcome import Outcome
-from .prompts import Wildcards, prompts_for
+from .prompts import PromptError, Wildcards, prompts_for
 from .refine_settings import RefineSettings
 from .restoring import RestoreSettings, restore
 
@@ -33,8 +32,8 @@ _SEEDS = 2**64
 _CYCLE_STRIDE = 2**32
 # With less than this share of a window unpainted, its colours say nothing about the surroundings.
 _LEAST_SURROUNDINGS = 0.02
-# Colour statistics are taken at this size of a window's longer side.
-_STATISTICS_SIZE = 256
+# Colour statistics are taken from at least so many rows and columns of a window, evenly spaced.
+_SAMPLES = 128
 
 
 class RefinementError(Exception):
@@ -117,16 +116,16 @@ def refine(
         for work in plan.works:
             limits = None if region is None else region[work.window.frame if len(region) > 1 else 0]
             edges = edges_of(work.faces, work.window, settings.edge, limits, given.device)
-            if edges.box is None:
+            if edges is None:
                 plan.leave(work, "the mask leaves nothing of it")
                 continue
-            before = look(given, work.window)
-            painted = painter.paint(work, before, edges)
-            if painted is None:
+            painting = painter.paint(work, look(given, work.window), edges)
+            if painting is None:
                 plan.leave(work, f"{refiner.name} failed on it")
                 continue
-            crops.append(torch.lerp(before, painted, edges.result[..., None]))
-            patch = settle(given[work.window.frame], work.window, before, painted, edges.result, edges.box)
+            crops.append(painting.crop)
+            part = part_of(work.window, edges.box)
+            patch = settle(given[work.window.frame], part, painting.before, painting.after, edges.result)
             patches += [patch] if patch is not None else []
         blend(result, changed, given, patches, settings.strength)
     if restorer is not None and settings.restore == "after":
@@ -195,7 +194,10 @@ def _plan(
     some = [found[position] for position in chosen]
     texts = settings.prompts
     prompts = prompts_for(texts.prompt, some, texts.seed, source.wildcards, source.base)
-    negatives = prompts_for(texts.negative_prompt, some, texts.seed, source.wildcards, source.negative_base)
+    try:
+        negatives = prompts_for(texts.negative_prompt, some, texts.seed, source.wildcards, source.negative_base)
+    except PromptError as error:
+        raise PromptError(f"In the negative prompt: {error}") from error
     works: list[_Work] = []
     for position, face, prompt, negative in zip(chosen, some, prompts, negatives, strict=True):
         if prompt.skip:
@@ -251,6 +253,20 @@ def _denoise(face: Face, faces: Faces, settings: RefineSettings) -> float:
 
 
 @dataclass(frozen=True, eq=False)
+class _Painting:
+    """What became of a window.
+
+    Attributes:
+        crop: ``[h, w, 3]``, the window with the part that is put back.
+        before, after: ``[h', w', 3]``, that part as it was and as it was painted.
+    """
+
+    crop: Tensor
+    before: Tensor
+    after: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class _Painter:
     """Repaints windows, one after the other."""
 
@@ -259,42 +275,48 @@ class _Painter:
     settings: RefineSettings
     progress: Progress
 
-    def paint(self, work: _Work, given: Tensor, edges: Edges) -> Tensor | None:
-        """The window after all cycles, ``[h, w, 3]`` 0..1, or ``None`` where the model failed and that is allowed."""
-        if not bool(given.isfinite().all()):
+    def paint(self, work: _Work, crop: Tensor, edges: Edges) -> _Painting | None:
+        """The window ``crop`` after all cycles, in place, or ``None`` where the model failed and that is allowed."""
+        if not _is_finite(crop):
             raise ValueError(f"Image {work.window.frame + 1} holds values that are not finite numbers.")
-        current = painted = given
+        left, top, right, bottom = edges.box
+        part = crop[top:bottom, left:right]
+        before = after = part.clone()
         for cycle in range(self.settings.cycles):
             self.host.check_interrupt()
             seed = (work.seed + cycle * _CYCLE_STRIDE) % _SEEDS
-            repaint = Repaint(current, edges.noise, work.window, work.prompt, work.negative, seed, work.denoise)
+            repaint = Repaint(crop, edges.noise, work.window, work.prompt, work.negative, seed, work.denoise)
             painted = self._repainted(work, repaint)
-            if not bool(painted.isfinite().all()):
+            if not _is_finite(painted):
                 if self.settings.on_error == "skip":
                     return None
                 raise RefinementError(
                     f"{self.refiner.name} gave values that are no numbers for {_named(work)}. Load its VAE in fp32 "
                     "(--fp32-vae in ComfyUI), or try another checkpoint."
                 )
-            painted = self._in_the_colours_of(given, painted.clamp(0, 1), work.window, edges)
-            current = torch.lerp(given, painted, edges.result[..., None])
-        return painted
+            after = painted[top:bottom, left:right].clamp(0, 1)
+            after = self._in_the_colours_of(crop, painted, after, work.window, edges.noise)
+            torch.lerp(before, after, edges.result[..., None], out=part)
+        return _Painting(crop, before, after)
 
-    def _in_the_colours_of(self, given: Tensor, painted: Tensor, window: Window, edges: Edges) -> Tensor:
+    def _in_the_colours_of(
+        self, given: Tensor, painted: Tensor, after: Tensor, window: Window, noise: Tensor
+    ) -> Tensor:
         """Takes the difference in colour of what was not repainted, the VAE's own, off what was.
 
-        Only the part that is put back is changed, because that is the only part that is seen.
+        Args:
+            given, painted: ``[h, w, 3]``, the whole window.
+            after: ``[h', w', 3]``, the part of it that is put back.
         """
-        strength = self.settings.colour_match
-        around = (1 - edges.noise) * inside(window, given.device)
-        if strength == 0 or edges.box is None or float(around.mean()) < _LEAST_SURROUNDINGS:
-            return painted
-        coarse = [_coarse(image) for image in (painted, given, around[..., None])]
-        shift = colour_shift(coarse[0], coarse[1], coarse[2][..., 0])
-        left, top, right, bottom = edges.box
-        matched = painted.clone()
-        matched[top:bottom, left:right] = shift.apply(painted[None, top:bottom, left:right], strength)[0]
-        return matched
+        if self.settings.colour_match == 0:
+            return after
+        step = max(1, min(given.shape[:2]) // _SAMPLES)
+        around = (noise[::step, ::step] == 0) * inside(window, given.device, step)
+        if float(around.mean()) < _LEAST_SURROUNDINGS:
+            return after
+        seen = painted[None, ::step, ::step].clamp(0, 1)
+        shift = colour_shift(seen, given[None, ::step, ::step], around[None])
+        return shift.apply(after[None], self.settings.colour_match)[0]
 
     def _repainted(self, work: _Work, repaint: Repaint) -> Tensor:
         height, width = repaint.mask.shape
@@ -334,7 +356,6 @@ def _restored(
     return done.frames, done.changed
 
 
-def _coarse(image: Tensor) -> Tensor:
-    """``[1, h, w, C]``: as much of an image as statistics need."""
-    shrink = max(1.0, max(image.shape[:2]) / _STATISTICS_SIZE)
-    return area_resize(image.contiguous(), *(max(1, round(side / shrink)) for side in image.shape[:2]))[None]
+def _is_finite(image: Tensor) -> bool:
+    """Whether all of an image are numbers. One sum instead of a mask: what is no number makes it none."""
+    return math.isfinite(float(image.sum()))

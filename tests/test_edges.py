@@ -26,11 +26,21 @@ def window_of(face: Face, roll: float | None = None, **how: object) -> Window:
     return plan_window(0, face.box, roll, 700, 600, plan, 8)
 
 
+def whole(edges: Edges | None, window: Window) -> Edges:
+    """With the result on all of the window."""
+    assert edges is not None
+    left, top, right, bottom = edges.box
+    assert edges.result.shape == (bottom - top, right - left)
+    result = torch.zeros(window.height, window.width)
+    result[top:bottom, left:right] = edges.result
+    return replace(edges, result=result)
+
+
 def made(
     settings: EdgeSettings, face: Face = FACE, region: Tensor | None = None, **how: object
 ) -> tuple[Edges, Window]:
     window = window_of(face, face.roll, **how)
-    return edges_of([face], window, settings, region, CPU), window
+    return whole(edges_of([face], window, settings, region, CPU), window), window
 
 
 def centre(mask: Tensor) -> tuple[float, float]:
@@ -108,10 +118,10 @@ def test_a_side_on_the_border_of_the_frame_does_not_fade() -> None:
 def test_several_faces_are_one_where_they_are_merged() -> None:
     other = Face((380, 260, 440, 340))
     window = plan_window(0, (270, 260, 440, 340), None, 700, 600, WindowSettings(guide_size=64), 8)
-    both = edges_of([FACE, other], window, EdgeSettings(merge="merge"), None, CPU).result
-    each = [edges_of([face], window, EdgeSettings(), None, CPU).result for face in (FACE, other)]
+    both = whole(edges_of([FACE, other], window, EdgeSettings(merge="merge"), None, CPU), window).result
+    each = [whole(edges_of([face], window, EdgeSettings(), None, CPU), window).result for face in (FACE, other)]
     assert torch.equal(both, torch.maximum(*each))
-    without = edges_of([FACE, other], window, EdgeSettings(merge="merge and invert"), None, CPU).result
+    without = whole(edges_of([FACE, other], window, EdgeSettings(merge="merge and invert"), None, CPU), window).result
     assert float((without * both).max()) <= 0.25
 
 
@@ -122,18 +132,17 @@ def test_nothing_is_put_back_outside_the_region() -> None:
     seen_at = float(window.matrix[0, 0]) * 301 + float(window.matrix[0, 2])
     assert float(edges.result[:, round(seen_at) + 1 :].max()) == 0
     assert float(edges.result.max()) == 1
-    nothing, _ = made(EdgeSettings(), region=torch.zeros(600, 700))
-    assert nothing.box is None
+    assert edges_of([FACE], window, EdgeSettings(), torch.zeros(600, 700), CPU) is None
 
 
 def test_a_connected_mask_counts_for_the_face_that_it_lies_on() -> None:
     region = torch.zeros(600, 700)
     region[270:330, 280:320] = 1
     region[270:330, 420:480] = 1
-    edges, window = made(EdgeSettings(shape="mask", dilation=0), region=region)
-    left, top, right, bottom = edges.box or (0, 0, 0, 0)
-    assert (right - left) / window.scale == pytest.approx(40, abs=8)
-    assert (bottom - top) / window.scale == pytest.approx(60, abs=8)
+    edges, window = made(EdgeSettings(shape="mask", dilation=0, feather=1), region=region)
+    left, top, right, bottom = edges.box
+    assert (right - left) / window.scale == pytest.approx(40, abs=3)
+    assert (bottom - top) / window.scale == pytest.approx(60, abs=3)
 
 
 def test_the_shape_of_a_mask_needs_one() -> None:

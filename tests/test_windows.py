@@ -146,7 +146,7 @@ def test_a_window_that_comes_back_unchanged_changes_nothing(window: Window, gene
     frame = torch.rand(FRAME[1], FRAME[0], 3, generator=generator)
     given = look(frame[None], window)
     mask = torch.ones(window.height, window.width)
-    patch = settle(frame, window, given, given.clone(), mask, (0, 0, window.width, window.height))
+    patch = settle(frame, window, given, given.clone(), mask)
     assert patch is not None
     left, top, right, bottom = patch.box
     assert float((patch.pixels - frame[top:bottom, left:right]).abs().max()) < 1e-6
@@ -158,7 +158,7 @@ def test_what_is_painted_in_a_window_lands_on_the_very_place(window: Window) -> 
     frame = torch.full((FRAME[1], FRAME[0], 3), 0.1)
     painted = _positions(window)
     mask = torch.ones(window.height, window.width)
-    patch = settle(frame, window, look(frame[None], window), painted, mask, (0, 0, window.width, window.height))
+    patch = settle(frame, window, look(frame[None], window), painted, mask)
     assert patch is not None
     left, top, right, bottom = patch.box
     y, x = torch.meshgrid(torch.arange(top, bottom) + 0.0, torch.arange(left, right) + 0.0, indexing="ij")

@@ -1,0 +1,347 @@
+"""The refine pass around a model: which faces, which windows, what comes back. The models here paint something simple
+and known; the tests with real samplers are those of the two engines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from visage.faces.face import Face, Faces
+from visage.fields import build
+from visage.models.host import Progress, TorchHost
+from visage.models.refiners import Repaint, Sampling
+from visage.pipeline import PromptError, PromptSource, RefinementError, RefineSettings, refine
+from visage.tests.comfy_models import restorer_of
+
+HOST = TorchHost("cpu", quiet=True)
+
+
+@dataclass
+class Painter:
+    """Paints what ``function`` makes of a crop, and remembers what it was asked."""
+
+    function: Callable[[Repaint], Tensor] = lambda work: work.pixels.clone()
+    multiple: int = 8
+    name: str = "pretended"
+    works: list[Repaint] = field(default_factory=list)
+    steps_told: int = 0
+
+    def steps(self, sampling: Sampling) -> int:
+        return sampling.steps
+
+    def repaint(self, work: Repaint, sampling: Sampling, progress: Progress) -> Tensor:
+        self.works.append(work)
+        for _ in range(sampling.steps):
+            progress.advance()
+            self.steps_told += 1
+        return self.function(work)
+
+
+class CountingHost(TorchHost):
+    """Remembers the total of every progress."""
+
+    def __init__(self) -> None:
+        super().__init__("cpu", quiet=True)
+        self.totals: list[int] = []
+
+    def progress(self, total: int, label: str) -> Progress:
+        self.totals.append(total)
+        return super().progress(total, label)
+
+
+def picture(count: int = 1, width: int = 240, height: int = 200) -> Tensor:
+    """Smooth shades with some texture."""
+    generator = torch.Generator().manual_seed(4)
+    coarse = torch.rand(count, 3, 6, 8, generator=generator)
+    smooth = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bicubic").movedim(1, -1)
+    grain = torch.rand(count, height, width, 3, generator=generator) - 0.5
+    return (smooth * 0.6 + 0.2 + 0.05 * grain).clamp(0, 1)
+
+
+def faces_of(*boxes: tuple[float, float, float, float], **more: Any) -> Faces:
+    found = tuple(Face(box, index=index, **more) for index, box in enumerate(boxes))
+    return Faces(240, 200, (found,))
+
+
+def settings_of(**values: object) -> RefineSettings:
+    return build(RefineSettings, {"guide_size": 64, "max_size": 256, "steps": 1, **values})
+
+
+LEFT, RIGHT = (30.0, 60.0, 70.0, 110.0), (150.0, 70.0, 200.0, 130.0)
+
+
+def white(work: Repaint) -> Tensor:
+    return torch.ones_like(work.pixels)
+
+
+def test_an_unchanged_crop_changes_nothing_at_any_place_or_angle() -> None:
+    frames = picture()
+    boxes = [LEFT, (-12.0, -8.0, 30.0, 40.0), (215.0, 160.0, 245.0, 205.0), (90.0, 20.0, 120.0, 50.0)]
+    for roll in range(-180, 180, 25):
+        faces = faces_of(*boxes, roll=float(roll))
+        done = refine(frames, faces, Painter(), HOST, settings_of(cycles=2))
+        assert done.frames is not frames
+        assert float((done.frames - frames).abs().max()) * 255 < 0.01
+        assert float(done.changed.max()) == 1
+
+
+def test_pixels_outside_the_mask_keep_their_bits_and_those_inside_are_replaced() -> None:
+    frames = picture()
+    done = refine(frames, faces_of(LEFT, RIGHT), Painter(white), HOST, settings_of(colour_match=0.0))
+    outside = done.changed[0] == 0
+    assert 0.5 < float(outside.float().mean()) < 0.95
+    assert torch.equal(done.frames[0][outside], frames[0][outside])
+    assert float(done.frames[0][done.changed[0] == 1].min()) > 0.999
+    assert [outcome.action for outcome in done.outcomes[0]] == ["refined", "refined"]
+    assert [len(done.crops), done.crops[0].shape[-1]] == [2, 3]
+
+
+def test_nothing_to_do_gives_the_very_tensor_and_asks_nobody() -> None:
+    frames, painter = picture(), Painter()
+    for faces, settings in (
+        (Faces(240, 200, ((),)), settings_of()),
+        (faces_of(LEFT), settings_of(strength=0.0)),
+        (faces_of(LEFT), settings_of(denoise=0.0)),
+        (faces_of(LEFT), settings_of(min_face=100)),
+        (faces_of(LEFT), settings_of(prompt="[SKIP]")),
+    ):
+        done = refine(frames, faces, painter, HOST, settings)
+        assert done.frames is frames
+        assert float(done.changed.max()) == 0
+        assert done.crops == ()
+        assert all(outcome.reason for outcome in done.outcomes[0])
+    assert painter.works == []
+
+
+def test_frames_without_faces_keep_their_bits_and_alpha_is_kept() -> None:
+    frames = torch.cat([picture(3), torch.rand(3, 200, 240, 1)], dim=-1)
+    faces = Faces(240, 200, ((), (Face(LEFT),), ()))
+    done = refine(frames, faces, Painter(white), HOST, settings_of())
+    assert torch.equal(done.frames[0], frames[0])
+    assert torch.equal(done.frames[2], frames[2])
+    assert torch.equal(done.frames[..., 3], frames[..., 3])
+    assert not torch.equal(done.frames[1], frames[1])
+
+
+def test_each_face_has_its_own_seed_and_the_same_again() -> None:
+    def seeds(**how: object) -> list[int]:
+        painter = Painter()
+        refine(picture(), faces_of(LEFT, RIGHT), painter, HOST, settings_of(seed=2**64 - 1, **how))
+        return [work.seed for work in painter.works]
+
+    assert seeds() == [2**64 - 1, 0]
+    assert seeds(seeds="all the same") == [2**64 - 1] * 2
+    assert len(set(seeds(cycles=3))) == 6
+    assert seeds(prompt="a [SEP:9] b") == [2**64 - 1, 9]
+
+
+def test_seeds_can_follow_a_track() -> None:
+    painter = Painter()
+    faces = Faces(240, 200, ((Face(LEFT, index=0, track=5), Face(RIGHT, index=1)),))
+    refine(picture(), faces, painter, HOST, settings_of(seed=100, seeds="by track"))
+    assert [work.seed for work in painter.works] == [105, 101]
+
+
+def test_the_order_of_faces_does_not_matter() -> None:
+    frames = picture()
+    near = (90.0, 60.0, 140.0, 120.0)
+    one, two = Face(LEFT, index=0), Face(near, index=1)
+
+    def paint(work: Repaint) -> Tensor:
+        shade = (work.seed % 2) * 0.5 + 0.25
+        return torch.full_like(work.pixels, shade)
+
+    settings = settings_of(dilation=60, feather=30)
+    first = refine(frames, Faces(240, 200, ((one, two),)), Painter(paint), HOST, settings)
+    second = refine(frames, Faces(240, 200, ((two, one),)), Painter(paint), HOST, settings)
+    assert torch.allclose(first.frames, second.frames, atol=1e-6)
+
+
+def test_a_tint_of_the_vae_is_taken_off() -> None:
+    frames = picture()
+    tint = torch.tensor([0.06, -0.03, 0.02])
+
+    def tinted(work: Repaint) -> Tensor:
+        return (work.pixels + tint).clamp(0, 1)
+
+    def error(colour: float) -> float:
+        done = refine(frames, faces_of(LEFT), Painter(tinted), HOST, settings_of(colour_match=colour))
+        return float((done.frames - frames)[done.changed == 1].abs().mean())
+
+    assert error(0.0) > 0.03
+    assert error(1.0) < 0.25 * error(0.0)
+    assert error(1.0) < error(0.5) < error(0.0)
+
+
+def test_what_is_painted_does_not_change_the_colour_it_is_given() -> None:
+    """The statistics leave the painted part out: a face painted red stays red."""
+    frames = picture()
+
+    def red(work: Repaint) -> Tensor:
+        painted = torch.zeros_like(work.pixels)
+        painted[..., 0] = 0.9
+        return torch.lerp(work.pixels, painted, work.mask[..., None])
+
+    done = refine(frames, faces_of(LEFT), Painter(red), HOST, settings_of(colour_match=1.0))
+    inside = done.frames[0][done.changed[0] == 1].mean(0)
+    assert float(inside[0]) > 0.85
+    assert float(inside[1:].max()) < 0.05
+
+
+def test_cycles_go_on_from_the_last_result() -> None:
+    def darker(work: Repaint) -> Tensor:
+        return torch.lerp(work.pixels, work.pixels * 0.5, work.mask[..., None])
+
+    means = []
+    for cycles in (1, 2, 3):
+        painter = Painter(darker)
+        done = refine(picture(), faces_of(LEFT), painter, HOST, settings_of(cycles=cycles, colour_match=0.0))
+        assert len(painter.works) == cycles
+        means.append(float(done.frames[0][done.changed[0] == 1].mean()))
+    assert means[1] == pytest.approx(means[0] / 2, rel=0.02)
+    assert means[2] == pytest.approx(means[0] / 4, rel=0.02)
+
+
+@pytest.mark.parametrize(("power", "most"), [(2.0, "small"), (-2.0, "large")])
+def test_denoise_can_depend_on_the_size(power: float, most: str) -> None:
+    painter = Painter()
+    refine(picture(), faces_of(LEFT, (100, 20, 230, 180)), painter, HOST, settings_of(denoise=0.5, size_power=power))
+    small, large = (work.denoise for work in painter.works)
+    assert (small > large) == (most == "small")
+    assert max(small, large) <= 0.5
+    share = 40 * 50 / (240 * 200)
+    assert small == pytest.approx(0.5 * (1 - share if power > 0 else share) ** 2)
+
+
+def test_prompts_go_to_faces_in_reading_order() -> None:
+    painter = Painter()
+    refine(picture(), faces_of(LEFT, RIGHT), painter, HOST, settings_of(prompt="a man [SEP] a woman"))
+    assert [work.prompt for work in painter.works] == ["a man", "a woman"]
+    skipped = Painter()
+    done = refine(picture(), faces_of(LEFT, RIGHT), skipped, HOST, settings_of(prompt="[SKIP] [SEP] a woman"))
+    assert [work.prompt for work in skipped.works] == ["a woman"]
+    assert done.outcomes[0][0].reason is not None
+    assert "[SKIP]" in done.outcomes[0][0].reason
+    based = Painter()
+    source = PromptSource(base="a portrait", negative_base="blurry")
+    refine(picture(), faces_of(LEFT), based, HOST, settings_of(prompt="[PROMPT], smiling"), source)
+    assert based.works[0].prompt == "a portrait, smiling"
+
+
+def test_a_prompt_that_cannot_be_read_says_which_one() -> None:
+    with pytest.raises(PromptError, match="negative prompt"):
+        refine(picture(), faces_of(LEFT), Painter(), HOST, settings_of(negative_prompt="{a|b"))
+
+
+def test_one_progress_counts_faces_cycles_and_steps() -> None:
+    host, painter = CountingHost(), Painter()
+    refine(picture(), faces_of(LEFT, RIGHT), painter, host, settings_of(cycles=2, steps=3))
+    assert host.totals == [12]
+    assert painter.steps_told == 12
+
+
+def test_merged_faces_are_painted_once() -> None:
+    painter = Painter(white)
+    done = refine(picture(), faces_of(LEFT, RIGHT), painter, HOST, settings_of(merge="merge", colour_match=0.0))
+    assert len(painter.works) == 1
+    assert [outcome.action for outcome in done.outcomes[0]] == ["refined", "refined"]
+    assert float(done.frames[0, 85, 50].min()) == pytest.approx(1)
+    assert float(done.frames[0, 100, 175].min()) == pytest.approx(1)
+    assert float(done.changed[0, 90, 110]) == 0
+    inverted = refine(picture(), faces_of(LEFT, RIGHT), Painter(white), HOST, settings_of(merge="merge and invert"))
+    assert float(inverted.changed[0, 85, 50]) == 0
+    assert float(inverted.changed[0, 5, 5]) == float(inverted.changed[0, 90, 110]) == 1
+
+
+def test_a_region_limits_what_changes() -> None:
+    region = torch.zeros(1, 200, 240)
+    region[..., :50] = 1
+    done = refine(picture(), faces_of(LEFT, RIGHT), Painter(white), HOST, settings_of(), region=region)
+    assert float(done.changed[0, :, 53:].max()) == 0
+    assert float(done.changed[0, 85, 40]) == 1
+    assert done.outcomes[0][1].reason == "the mask leaves nothing of it"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_restorer_works_on_the_same_faces(when: str) -> None:
+    restorer, network = restorer_of(HOST)
+    painter = Painter()
+    done = refine(picture(), faces_of(LEFT), painter, HOST, settings_of(restore=when), restorer=restorer)
+    assert network.calls == 1
+    assert float((done.frames - picture()).abs().max()) > 0.1
+    seen = painter.works[0].pixels
+    untouched = Painter()
+    refine(picture(), faces_of(LEFT), untouched, HOST, settings_of())
+    assert torch.equal(seen, untouched.works[0].pixels) == (when == "after")
+
+
+def test_rubbish_stops_the_work_or_is_reported() -> None:
+    def broken(work: Repaint) -> Tensor:
+        return torch.full_like(work.pixels, float("nan")) if work.seed == 1 else torch.ones_like(work.pixels)
+
+    with pytest.raises(RefinementError, match=r"face 2 of image 1.*fp32"):
+        refine(picture(), faces_of(LEFT, RIGHT), Painter(broken), HOST, settings_of())
+    done = refine(picture(), faces_of(LEFT, RIGHT), Painter(broken), HOST, settings_of(on_error="skip"))
+    assert [outcome.action for outcome in done.outcomes[0]] == ["refined", "skipped"]
+    assert torch.equal(done.frames[0, :, 160:], picture()[0, :, 160:])
+
+
+def test_out_of_memory_names_the_face_and_its_size() -> None:
+    def full(work: Repaint) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory, pretended")
+
+    with pytest.raises(MemoryError, match=r"face 1 of image 1, in a crop of \d+x\d+.*max_size"):
+        refine(picture(), faces_of(LEFT), Painter(full), HOST, settings_of())
+
+
+def test_other_errors_and_interrupts_pass_through() -> None:
+    class Stop(BaseException):
+        pass
+
+    for error in (Stop(), RuntimeError("something else")):
+
+        def fail(work: Repaint, error: BaseException = error) -> Tensor:
+            raise error
+
+        with pytest.raises(type(error)):
+            refine(picture(), faces_of(LEFT), Painter(fail), HOST, settings_of())
+
+
+def test_a_picture_that_is_no_numbers_is_refused() -> None:
+    frames = picture()
+    frames[0, 80, 50, 1] = float("nan")
+    with pytest.raises(ValueError, match="not finite"):
+        refine(frames, faces_of(LEFT), Painter(), HOST, settings_of())
+
+
+def test_output_of_another_size_is_refused() -> None:
+    with pytest.raises(RefinementError, match="does not fit"):
+        refine(picture(), faces_of(LEFT), Painter(lambda work: work.pixels[:-8]), HOST, settings_of())
+
+
+def test_faces_of_another_picture_are_refused() -> None:
+    with pytest.raises(ValueError, match="240x200"):
+        refine(picture(width=100), faces_of(LEFT), Painter(), HOST, settings_of())
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (3, 200), (240, 5)])
+def test_pictures_of_a_few_pixels(width: int, height: int) -> None:
+    frames = picture(width=width, height=height)
+    faces = Faces(width, height, ((Face((-1.0, -1.0, 30.0, 30.0)),),))
+    done = refine(frames, faces, Painter(white), HOST, settings_of(colour_match=0.0))
+    assert done.frames.shape == frames.shape
+    assert bool(done.frames.isfinite().all())
+    assert float(done.frames.max()) == pytest.approx(1)
+
+
+def test_crops_have_sides_that_the_model_takes() -> None:
+    for multiple in (8, 16, 64):
+        painter = Painter(multiple=multiple)
+        refine(picture(), faces_of(LEFT, RIGHT), painter, HOST, settings_of())
+        for work in painter.works:
+            assert work.pixels.shape[0] % multiple == work.pixels.shape[1] % multiple == 0
+            assert work.mask.shape == work.pixels.shape[:2] == (work.window.height, work.window.width)
