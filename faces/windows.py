@@ -193,8 +193,9 @@ def inside(window: Window, device: torch.device, step: int = 1) -> Tensor:
     x = torch.arange(0, window.width, step, dtype=torch.float32, device=device)[None, :]
     y = torch.arange(0, window.height, step, dtype=torch.float32, device=device)[:, None]
     (a, b, e), (c, d, f) = invert(window.matrix).tolist()
-    across, down = a * x + b * y + e, c * x + d * y + f
-    seen: Tensor = (across >= -0.5) & (across <= window.frame_width - 0.5)
+    across: Tensor = a * x + b * y + e
+    down: Tensor = c * x + d * y + f
+    seen = (across >= -0.5) & (across <= window.frame_width - 0.5)
     return (seen & (down >= -0.5) & (down <= window.frame_height - 0.5)).float()
 
 

@@ -11,12 +11,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # What each part may import of the others.
 ALLOWED = {
-    "faces": {"faces"},
-    "models": {"models", "faces"},
-    "pipeline": {"pipeline", "models", "faces"},
+    "fields": set(),
+    "faces": {"faces", "fields"},
+    "models": {"models", "faces", "fields"},
+    "pipeline": {"pipeline", "models", "faces", "fields"},
     "drawing": {"faces"},
-    "cli": {"cli", "pipeline", "drawing", "models", "faces"},
-    "nodes": {"nodes", "pipeline", "drawing", "models", "faces"},
+    "cli": {"cli", "pipeline", "drawing", "models", "faces", "fields"},
+    "nodes": {"nodes", "pipeline", "drawing", "models", "faces", "fields"},
 }
 COMFYUI = {
     "comfy",
