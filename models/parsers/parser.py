@@ -1,0 +1,122 @@
+"""A parser: aligned crops of faces in, maps of their regions out, in batches that fit the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...faces.regions import REGIONS, Region, region_mask
+from ..host import Host, Progress, in_batches
+from ..restorers.network import DTYPES, InvalidOutputError, Precision
+from ..weights import WeightsError
+from .loading import Network
+
+# As for restorers: more at once make no device faster.
+_MOST_FACES = {"cpu": 1}
+_MOST_FACES_ELSEWHERE = 8
+
+
+class Parser:
+    """A parsing network in the care of a host.
+
+    Attributes:
+        name: the weight file's name without its ending.
+        architecture: as its authors call it.
+        side: side of the maps in pixels, whatever the side of the crops.
+    """
+
+    side = 512
+
+    def __init__(self, network: Network, host: Host, precision: Precision = "fp32") -> None:
+        """Raises ``WeightsError`` where the precision is too coarse for the architecture."""
+        if precision == "bf16" and not network.architecture.bf16:
+            raise WeightsError(
+                f"{network.name} ({network.architecture.name}) is not accurate enough in bf16. Use precision fp32."
+            )
+        self.name = network.name
+        self.architecture = network.architecture.name
+        self._network = network
+        self._host = host
+        self._resident = host.adopt(network.module, DTYPES[precision])
+
+    def parse(self, crops: Tensor, progress: Progress | None = None) -> Tensor:
+        """The regions of faces. The same crops give the same bits, and no crop acts on another.
+
+        Args:
+            crops: ``[N, 3, S, S]`` float, RGB, 0..1, aligned to the FFHQ template, of any side ``S``.
+            progress: told of every crop that is done.
+
+        Returns:
+            Float32 ``[N, R, 512, 512]``, the probability of each region of
+            :data:`~visage.faces.regions.REGIONS` at each pixel, on the device of ``crops``. The maps show all of the
+            crop: what is at ``x`` in the crop is at ``(x + 0.5) * 512 / S - 0.5``.
+
+        Raises:
+            ValueError: crops of another shape.
+            InvalidOutputError: the network gave NaN or infinite numbers; names the network and the crops.
+            MemoryError: a single crop does not fit.
+        """
+        return self._parsed(crops, progress, lambda maps: maps)
+
+    def mask(
+        self,
+        crops: Tensor,
+        regions: Sequence[Region],
+        grow: float = 0.0,
+        feather: float = 0.0,
+        progress: Progress | None = None,
+    ) -> Tensor:
+        """Float32 ``[N, 512, 512]`` 0..1 on the device of ``crops``: the part of faces that belongs to some regions.
+
+        It is :func:`~visage.faces.regions.region_mask` of the maps, made where the network computes, so that one map
+        has to be brought back instead of nineteen.
+
+        Raises:
+            ValueError, InvalidOutputError, MemoryError: as :meth:`parse`.
+        """
+        return self._parsed(crops, progress, lambda maps: region_mask(maps, regions, grow, feather))
+
+    def _parsed(self, crops: Tensor, progress: Progress | None, made_of: Callable[[Tensor], Tensor]) -> Tensor:
+        """What ``made_of`` makes of the maps, batch by batch."""
+        if crops.ndim != 4 or crops.shape[1] != 3 or crops.shape[2] != crops.shape[3]:
+            raise ValueError(f"{self.name} takes crops of shape [N, 3, S, S], not {list(crops.shape)}.")
+        if len(crops) == 0:
+            return made_of(crops.new_empty((0, len(REGIONS), self.side, self.side), dtype=torch.float32))
+
+        def run(positions: Sequence[int]) -> Tensor:
+            device = self._resident.bring(self._bytes(len(positions)))
+            logits = self._logits(crops[positions[0] : positions[-1] + 1].to(device, torch.float32))
+            # A sum is finite only if all of it is, and is quicker to ask than every number.
+            sound = logits.sum((1, 2, 3)).isfinite().tolist()
+            bad = tuple(position for position, is_sound in zip(positions, sound, strict=True) if not is_sound)
+            if bad:
+                raise InvalidOutputError(self.name, f"crop {', '.join(map(str, bad))} of the batch", bad)
+            if progress is not None:
+                progress.advance(len(positions))
+            return made_of(logits.softmax(1)).to(crops.device)
+
+        parts = list(in_batches(self._host, self.name, range(len(crops)), self._batch(), run))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _logits(self, crops: Tensor) -> Tensor:
+        """``[N, R, 512, 512]`` in the order of ``REGIONS``, from crops where the weights are."""
+        if crops.shape[-1] != self.side:
+            shrinks = crops.shape[-1] > self.side
+            crops = F.interpolate(crops, (self.side, self.side), mode="bilinear", antialias=shrinks)
+        kind = self._network.architecture
+        mean, spread = crops.new_tensor(kind.mean), crops.new_tensor(kind.spread)
+        given = ((crops - mean[:, None, None]) / spread[:, None, None]).to(self._resident.dtype)
+        with torch.no_grad():
+            return kind.call(self._resident.module, given)[:, kind.channels].float()
+
+    def _bytes(self, batch: int) -> int:
+        per_pixel = self._network.architecture.bytes_per_pixel * self._resident.dtype.itemsize // 4
+        return batch * self.side**2 * per_pixel
+
+    def _batch(self) -> int:
+        one = self._bytes(1)
+        most = _MOST_FACES.get(self._resident.bring(one).type, _MOST_FACES_ELSEWHERE)
+        return max(1, min(most, self._host.free_bytes() // one))
