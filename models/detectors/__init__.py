@@ -7,6 +7,8 @@ from pathlib import Path
 from ..host import Host
 from ..weights import Weights, WeightsError, read_weights
 from .detector import Detector
+from .mtcnn import MtcnnProposer
+from .mtcnn_files import mtcnn_tensors
 from .proposer import Proposer
 from .retinaface import RetinaFaceProposer, retinaface_backbone
 from .settings import DetectionSettings
@@ -16,7 +18,7 @@ from .yunet import YuNetProposer, is_yunet
 
 __all__ = ["DetectionSettings", "Detector", "load_detector"]
 
-_KNOWN = "YOLO (ultralytics, version 8 or newer), RetinaFace (facexlib) and YuNet (ONNX)"
+_KNOWN = "YOLO (ultralytics, version 8 or newer), RetinaFace (facexlib), YuNet (ONNX) and MTCNN (facenet-pytorch)"
 
 
 def load_detector(path: Path, host: Host) -> Detector:
@@ -24,7 +26,7 @@ def load_detector(path: Path, host: Host) -> Detector:
 
     Args:
         path: ultralytics YOLO (``.pt``, or safetensors from ``visage models convert``), facexlib's RetinaFace (pickle
-            or safetensors) or YuNet (ONNX).
+            or safetensors), YuNet (ONNX) or facenet-pytorch's MTCNN (any of its three files, see :mod:`.mtcnn_files`).
         host: gets the network to look after.
 
     Raises:
@@ -55,9 +57,12 @@ def _proposer(path: Path, host: Host) -> Proposer:
 
 def _from_tensors(weights: Weights, host: Host) -> Proposer:
     backbone = retinaface_backbone(weights.tensors)
-    if backbone is None:
-        raise _unknown(weights.path)
-    return RetinaFaceProposer(weights.path.name, backbone, weights.tensors, host)
+    if backbone is not None:
+        return RetinaFaceProposer(weights.path.name, backbone, weights.tensors, host)
+    mtcnn = mtcnn_tensors(weights)
+    if mtcnn is not None:
+        return MtcnnProposer(weights.path.name, mtcnn, host)
+    raise _unknown(weights.path)
 
 
 def _unknown(path: Path) -> WeightsError:
