@@ -7,17 +7,18 @@ from pathlib import Path
 from ..host import Host
 from .loading import load_network
 from .network import InvalidOutputError, Precision
+from .options import DEFAULT_OPTIONS, RestoreOptions
 from .restorer import Restorer
 
-__all__ = ["InvalidOutputError", "Precision", "Restorer", "load_restorer"]
+__all__ = ["DEFAULT_OPTIONS", "InvalidOutputError", "Precision", "RestoreOptions", "Restorer", "load_restorer"]
 
 
 def load_restorer(path: Path, host: Host, precision: Precision = "fp32") -> Restorer:
     """The restorer in a file, whatever the file is called.
 
     Args:
-        path: GFPGAN 1.2 to 1.4, CodeFormer, RestoreFormer, or any network that spandrel reads and that makes an RGB
-            picture from one: an upscaler of the Real-ESRGAN kind, for one. Pickle or safetensors.
+        path: a network of :data:`~.kinds.KINDS` (GFPGAN, CodeFormer and others), or any that spandrel reads and that
+            makes an RGB picture from one: an upscaler of the Real-ESRGAN kind, for one. Pickle or safetensors.
         host: gets the network to look after.
         precision: of weights and calculation. bf16 is refused where it was not measured to be accurate.
 

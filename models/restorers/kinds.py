@@ -3,6 +3,15 @@ accuracy. Each has a folder of its own."""
 
 from __future__ import annotations
 
+from . import codeformer, elir, gfpgan, gpen, hifacegan, restoreformer, vqfr
 from .network import Kind
 
-KINDS: tuple[Kind, ...] = ()
+KINDS: tuple[Kind, ...] = (
+    restoreformer.KIND,
+    vqfr.KIND,
+    codeformer.KIND,
+    gfpgan.KIND,
+    elir.KIND,
+    gpen.KIND,
+    hifacegan.KIND,
+)

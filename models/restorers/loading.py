@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..weights import WeightsError, read_weights
-from .architectures import FACE_ARCHITECTURES, picture_architecture
+from .architectures import picture_architecture
 from .kinds import KINDS
 from .network import Network
 
@@ -23,12 +23,8 @@ _OTHERS: tuple[tuple[frozenset[str], str], ...] = (
         'is the first GFPGAN ("original" or "bilinear"), whose network differs. Get GFPGANv1.4.pth.',
     ),
     (
-        frozenset({"quantize.embedding.weight", "decoder.up.4.attn.0.q.weight"}),
-        "is a RestoreFormer++, which is not supported. Get RestoreFormer.pth.",
-    ),
-    (
-        frozenset({"ecd0.0.0.weight", "generator.convs.0.conv.weight"}),
-        "is a GPEN network, which is not supported. Get GFPGANv1.4.pth or codeformer.pth.",
+        frozenset({"convs.1.conv2.0.kernel", "final_conv.0.weight"}),
+        "is a discriminator (of GPEN, if it ends in -D), which only training needs. Get GPEN-BFR-512.pth.",
     ),
     (
         frozenset({"BboxHead.0.conv1x1.weight", "LandmarkHead.0.conv1x1.weight"}),
@@ -57,12 +53,11 @@ def load_network(path: Path) -> Network:
             except _MISFIT as error:
                 raise _misfit(path) from error
     descriptor = _describe(path, tensors)
-    name = descriptor.architecture.id
     return Network(
         name=path.stem,
         module=descriptor.model.eval(),
         # The public call of a descriptor clamps, which would make a white pixel of an infinite one.
-        architecture=FACE_ARCHITECTURES.get(name) or picture_architecture(name, descriptor._call_fn),
+        architecture=picture_architecture(descriptor.architecture.id, descriptor._call_fn),
         scale=descriptor.scale,
         padding=descriptor.size_requirements.get_padding,
     )
@@ -102,7 +97,8 @@ def _describe(path: Path, tensors: dict[str, Tensor]) -> ImageModelDescriptor[nn
     except UnsupportedModelError as error:
         raise WeightsError(
             f"{path.name} is no restorer or upscaler that Visage knows (it begins with {next(iter(tensors))}). "
-            "It reads GFPGAN, CodeFormer, RestoreFormer and the upscalers that spandrel reads."
+            "It reads GFPGAN, CodeFormer, RestoreFormer, VQFR, GPEN, HiFaceGAN, ELIR and the upscalers that spandrel "
+            "reads."
         ) from error
     except _MISFIT as error:
         raise _misfit(path) from error

@@ -10,7 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...faces.alignment import FFHQ, Template
+from .options import DEFAULT_OPTIONS, RestoreOptions
+
 Precision = Literal["fp32", "bf16"]
+
+Task = Literal["restore", "fill", "colour"]
 
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -36,22 +41,26 @@ class Architecture:
 
     Attributes:
         name: as its authors call it.
-        call: runs it: module, input ``[N, 3, H, W]``, fidelity. Gives ``[N, 3, H * scale, W * scale]``.
+        call: runs it: module, input ``[N, 3, H, W]``, the user's options. Gives ``[N, 3, H * scale, W * scale]``.
         signed: pictures go in and come out in -1..1 instead of 0..1.
         side: side of the square crop in pixels, for networks trained on aligned faces of one size; ``None`` for
             networks that take any picture.
         acts_on_fidelity: the fidelity changes the result.
         bytes_per_pixel: working memory of a call in fp32 per pixel of the input.
         bf16: bfloat16 was measured to be close enough to fp32.
+        task: what the network was trained for: to restore faces, to fill hidden parts of them, or to colour grey ones.
+        template: how the faces lay that the network was trained on.
     """
 
     name: str
-    call: Callable[[nn.Module, Tensor, float], Tensor]
+    call: Callable[[nn.Module, Tensor, RestoreOptions], Tensor]
     signed: bool
     side: int | None
     acts_on_fidelity: bool
     bytes_per_pixel: int
     bf16: bool
+    task: Task = "restore"
+    template: Template = FFHQ
 
     def working_bytes(self, batch: int, height: int, width: int, dtype: torch.dtype) -> int:
         """Memory that one call of the network takes for its working tensors."""
@@ -88,7 +97,9 @@ class Kind:
     load: Callable[[str, dict[str, Tensor]], Network]
 
 
-def forward(network: Network, module: nn.Module, images: Tensor, dtype: torch.dtype, fidelity: float = 0.5) -> Tensor:
+def forward(
+    network: Network, module: nn.Module, images: Tensor, dtype: torch.dtype, options: RestoreOptions = DEFAULT_OPTIONS
+) -> Tensor:
     """Runs a network over pictures that lie where its weights are.
 
     Args:
@@ -97,7 +108,7 @@ def forward(network: Network, module: nn.Module, images: Tensor, dtype: torch.dt
         images: float32 ``[N, 3, H, W]``, RGB, 0..1. Sizes that the network does not take are filled up by repeating
             the last column and row, and the result is cut back.
         dtype: of the weights.
-        fidelity: 0..1, for architectures in which it acts.
+        options: of which the architecture takes what acts in it.
 
     Returns:
         Float32 ``[N, 3, H * scale, W * scale]``, about 0..1 but neither clamped nor checked.
@@ -109,7 +120,7 @@ def forward(network: Network, module: nn.Module, images: Tensor, dtype: torch.dt
     signed = network.architecture.signed
     with torch.no_grad():
         given = (images * 2 - 1 if signed else images).to(dtype)
-        output = network.architecture.call(module, given, fidelity).float()
+        output = network.architecture.call(module, given, options).float()
     output = output[..., : height * network.scale, : width * network.scale]
     return output / 2 + 0.5 if signed else output
 

@@ -11,6 +11,8 @@ from torch import Tensor
 from ..host import Host, Progress, in_batches
 from ..weights import WeightsError
 from .network import DTYPES, InvalidOutputError, Network, Precision, forward, unusable
+from .options import DEFAULT_OPTIONS, RestoreOptions
+from .tasks import kept, shown
 
 # Crops for networks that take any picture.
 _SIDES = (128, 256, 512)
@@ -26,16 +28,20 @@ class Restorer:
     Attributes:
         name: the weight file's name without its ending.
         architecture: as its authors call it.
+        task: whether it restores faces, fills hidden parts of them or colours grey ones.
         acts_on_fidelity: whether ``fidelity`` changes the result.
         scale: sides of the restored crop over sides of the crop.
+        template: how the faces lay that the network was trained on.
     """
 
     def __init__(self, network: Network, host: Host, precision: Precision = "fp32") -> None:
         """Raises ``WeightsError`` where the precision is too coarse for the architecture."""
         self.name = network.name
         self.architecture = network.architecture.name
+        self.task = network.architecture.task
         self.acts_on_fidelity = network.architecture.acts_on_fidelity
         self.scale = network.scale
+        self.template = network.architecture.template
         self._network = network
         self._host = host
         self._resident = host.adopt(network.module, checked_dtype(network, precision))
@@ -54,38 +60,49 @@ class Restorer:
         enough = [side for side in _SIDES if side * self.scale >= native] or [_SIDES[-1]]
         return min(enough, key=lambda side: abs(math.log(side / max(native, 1.0))))
 
-    def restore(self, crops: Tensor, fidelity: float = 0.5, progress: Progress | None = None) -> Tensor:
+    def restore(
+        self,
+        crops: Tensor,
+        options: RestoreOptions = DEFAULT_OPTIONS,
+        progress: Progress | None = None,
+        hidden: Tensor | None = None,
+    ) -> Tensor:
         """Restores aligned crops. The same crops give the same bits, and no crop acts on another.
 
         Args:
             crops: ``[N, 3, S, S]`` float, RGB, 0..1, with ``S`` from :meth:`crop_size`.
-            fidelity: 0 (quality) to 1 (faithful to the crop). Without effect unless :attr:`acts_on_fidelity`.
+            options: of which the network takes what acts in it.
             progress: told of every crop that is done.
+            hidden: ``[N, S, S]`` bool: what a network that fills is to fill. The rest of the crop stays as it is.
 
         Returns:
             Float32 ``[N, 3, S * scale, S * scale]`` in 0..1 on the device of ``crops``.
 
         Raises:
-            ValueError: crops of another shape, or a fidelity outside 0..1.
+            ValueError: crops of another shape, or a network that fills and nothing to be filled.
             InvalidOutputError: the network gave NaN or infinite numbers; names the network and the crops.
             MemoryError: a single crop does not fit.
         """
         count, height, width = self._checked_shape(crops)
-        if not 0 <= fidelity <= 1:
-            raise ValueError(f"The fidelity must lie between 0 and 1, not at {fidelity}.")
+        if self.task == "fill" and hidden is None:
+            raise ValueError(f"{self.name} fills hidden parts of faces. Give it a mask of what is hidden.")
         if count == 0:
             return crops.new_empty((0, 3, height * self.scale, width * self.scale), dtype=torch.float32)
 
         def run(positions: Sequence[int]) -> Tensor:
             device = self._resident.bring(self._bytes(len(positions), height, width))
-            given = crops[positions[0] : positions[-1] + 1].to(device, torch.float32)
-            output = forward(self._network, self._resident.module, given, self._resident.dtype, fidelity)
+            chosen = slice(positions[0], positions[-1] + 1)
+            given = crops[chosen].to(device, torch.float32)
+            holes = None if hidden is None else hidden[chosen].to(device)
+            output = forward(
+                self._network, self._resident.module, shown(self.task, given, holes), self._resident.dtype, options
+            )
             bad = tuple(positions[position] for position in unusable(output))
             if bad:
                 raise InvalidOutputError(self.name, f"crop {', '.join(map(str, bad))} of the batch", bad)
             if progress is not None:
                 progress.advance(len(positions))
-            return output.clamp(0, 1).to(crops.device)
+            return kept(self.task, given, output.clamp(0, 1), holes).to(crops.device)
 
         return torch.cat(list(in_batches(self._host, self.name, range(count), self._batch(height, width), run)))
 
