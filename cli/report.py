@@ -24,11 +24,10 @@ def described(face: Face) -> dict[str, object]:
 
 def outcome_described(outcome: Outcome) -> dict[str, object]:
     enlargement = None if outcome.enlargement is None else round(outcome.enlargement, 3)
-    return described(outcome.face) | {
-        "action": outcome.action,
-        "reason": outcome.reason,
-        "enlargement": enlargement,
-    }
+    done = {"action": outcome.action, "reason": outcome.reason, "enlargement": enlargement}
+    if outcome.action == "refined":
+        done |= {"prompt": outcome.prompt, "seed": outcome.seed, "denoise": outcome.denoise}
+    return described(outcome.face) | done
 
 
 def frame_described(

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import Tensor
 
-from ..drawing import side_by_side
 from ..faces.crops import extract, plan_crops
 from ..faces.face import Faces
-from ..faces.masks import FEATHER
+from ..faces.masks import FEATHER, MaskShape
 from ..models.detectors import DetectionSettings, Detector
 from ..models.host import TorchHost
 from ..models.locations import find_weights
-from ..models.restorers import InvalidOutputError, Restorer, load_restorer
+from ..models.parsers import Parser
+from ..models.restorers import DEFAULT_OPTIONS, InvalidOutputError, RestoreOptions, Restorer, load_restorer
 from ..models.upscaler import Upscaler, load_upscaler, resize_frames
 from ..models.weights import WeightsError
-from ..pipeline import BlendSettings, Outcome, Restoration, RestorationError, RestoreSettings, restore
+from ..pipeline import Alignment, BlendSettings, Restoration, RestorationError, RestoreSettings, restore
 from . import options
 from .batches import Batch, Failures, batches
 from .images import ImageError, Picture, save_image
-from .inputs import InputError, Job, plan
+from .inputs import InputError, plan
 from .models import Subparsers
-from .report import frame_described, outcome_described, write_report
+from .report import write_report
+from .results import write_result
 
 # Side of the aligned crops that --crops writes.
 _CROP = 512
@@ -51,9 +51,27 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     look.add_argument(
         "--colour", metavar="C", type=options.share, default=1.0, help="keep the original colour (default 1)"
     )
-    look.add_argument("--mask", choices=("square", "ellipse", "hull"), default="square", help="what part is put back")
+    look.add_argument("--mask", choices=get_args(MaskShape), default="square", help="what part is put back")
+    look.add_argument("--parser", metavar="NAME|FILE", help="network for --mask parse; default: BiSeNet, else ParseNet")
     look.add_argument("--feather", metavar="F", type=options.share, default=FEATHER, help="softness of its edge")
     look.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="bf16 where it was measured safe")
+    look.add_argument(
+        "--alignment",
+        choices=get_args(Alignment),
+        default="model",
+        help="how faces lie: as the restorer learned, or FFHQ",
+    )
+    look.add_argument(
+        "--steps",
+        metavar="N",
+        type=options.count,
+        default=DEFAULT_OPTIONS.steps,
+        help="ELIR: fewer are faster (default 5)",
+    )
+    look.add_argument(
+        "--seed", metavar="N", type=int, default=DEFAULT_OPTIONS.seed, help="ELIR: of the noise (default 0)"
+    )
+    look.add_argument("--no-adain", action="store_true", help="CodeFormer: leave light and colours to the codebook")
     look.add_argument("--skip-failed", action="store_true", help="leave a face as it was if the network fails on it")
     frame = parser.add_argument_group("the whole picture")
     frame.add_argument(
@@ -74,6 +92,7 @@ class _Tools:
     host: TorchHost
     detector: Detector
     restorer: Restorer
+    parser: Parser | None
     upscaler: Upscaler | None
     upscale: float
     detection: DetectionSettings
@@ -95,7 +114,8 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             faces, restoration = _restore(batch.frames, tools)
             for index, (job, picture) in enumerate(zip(batch.jobs, batch.pictures, strict=True)):
-                frames.append(_write(job, picture, restoration.frames[index], restoration.outcomes[index], arguments))
+                pixels, outcomes = restoration.frames[index], restoration.outcomes[index]
+                frames.append(write_result(job, picture, pixels, outcomes, compare=arguments.compare))
             if arguments.crops:
                 _write_crops(batch, faces, restoration, arguments.crops)
         except (ValueError, MemoryError, RestorationError, InvalidOutputError, ImageError, OSError) as error:
@@ -115,13 +135,15 @@ def _tools(arguments: argparse.Namespace) -> _Tools:
         host,
         options.detector_of(arguments, host),
         load_restorer(options.restorer_file_of(arguments), host, arguments.precision),
+        options.parser_of(arguments, host),
         upscaler,
         arguments.upscale or (upscaler.scale if upscaler else 1),
         options.detection_of(arguments),
         RestoreSettings(
-            fidelity=arguments.fidelity,
+            options=RestoreOptions(arguments.fidelity, arguments.steps, arguments.seed, not arguments.no_adain),
             blend=BlendSettings(arguments.strength, arguments.colour, arguments.mask, arguments.feather),
             selection=options.selection_of(arguments),
+            alignment=arguments.alignment,
             on_error="skip" if arguments.skip_failed else "stop",
         ),
     )
@@ -137,42 +159,8 @@ def _restore(frames: Tensor, tools: _Tools) -> tuple[Faces, Restoration]:
         background = tools.upscaler.upscale(frames, tools.upscale)
     elif tools.upscale != 1:
         background = resize_frames(frames, tools.upscale)
-    return faces, restore(frames, faces, tools.restorer, tools.host, tools.settings, background)
-
-
-def _write(
-    job: Job, picture: Picture, pixels: Tensor, outcomes: Sequence[Outcome], arguments: argparse.Namespace
-) -> dict[str, object]:
-    """Writes one result, and what the report says of it."""
-    same = pixels.shape == picture.pixels.shape and torch.equal(pixels, picture.pixels)
-    if same and job.source.suffix == job.target.suffix:
-        # Nothing was done: not even the loss of another JPEG compression.
-        job.target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(job.source, job.target)
-    else:
-        save_image(job.target, _at_size(picture, pixels))
-    if arguments.compare:
-        _write_comparison(job.target, picture, pixels)
-    height, width = picture.pixels.shape[:2]
-    return frame_described(job.source, job.target, width, height, map(outcome_described, outcomes))
-
-
-def _at_size(picture: Picture, pixels: Tensor) -> Picture:
-    """The picture with other pixels; its transparency at their size."""
-    alpha = picture.alpha
-    if alpha is not None and alpha.shape != pixels.shape[:2]:
-        alpha = _resized(alpha[..., None].expand(-1, -1, 3), pixels)[..., 0].contiguous()
-    return replace(picture, pixels=pixels, alpha=alpha)
-
-
-def _resized(pixels: Tensor, like: Tensor) -> Tensor:
-    return resize_frames(pixels[None], like.shape[0] / pixels.shape[0])[0]
-
-
-def _write_comparison(target: Path, picture: Picture, pixels: Tensor) -> None:
-    before = _resized(picture.pixels, pixels)
-    path = target.with_name(f"{target.stem}_compare{target.suffix}")
-    save_image(path, replace(picture, pixels=side_by_side([before, pixels]), alpha=None))
+    restored = restore(frames, faces, tools.restorer, tools.host, tools.settings, background, parser=tools.parser)
+    return faces, restored
 
 
 def _write_crops(batch: Batch, faces: Faces, restoration: Restoration, folder: Path) -> None:

@@ -22,6 +22,9 @@ class Template:
         points: the eyes, the nose tip, the mouth corners, from left to right as seen.
         box_share: side of the crop divided by the longer side of a detector's box. Used where there are no landmarks.
         box_rise: how far above the centre of the box the centre of the crop lies, as a share of the box.
+        face_scale: size of a face in the crop over its size in an FFHQ crop, both as shares of the crop.
+        face_shift: how far to the right and down a face then lies from its place in an FFHQ crop, as shares of the
+            crop: ``place = face_scale * place_in_ffhq + face_shift``.
     """
 
     name: str
@@ -29,6 +32,8 @@ class Template:
     points: tuple[Point, Point, Point, Point, Point]
     box_share: float
     box_rise: float
+    face_scale: float = 1.0
+    face_shift: tuple[float, float] = (0.0, 0.0)
 
 
 # Box shares and rises are medians over the 60 faces of 40 px and more in the dlib photographs, with boxes of four
@@ -57,6 +62,27 @@ ARCFACE = Template(
     box_rise=0.07,
 )
 """The template of ArcFace and of most embedding networks (insightface, ``arcface_dst``)."""
+
+# Medians over the same faces and boxes of YOLOv8 and RetinaFace (shares 1.49 and 1.53, rises 0.067 and 0.083), and of
+# where their FFHQ crop lies in their GPEN crop. The closest similarity between the templates says nearly the same: a
+# scale of 0.890, a shift of (0.054, 0.061), hence a share of 1.517 and a rise of 0.078.
+GPEN = Template(
+    "GPEN 512",
+    512,
+    (
+        (202.0407, 242.8840),
+        (309.4302, 242.2900),
+        (256.0768, 303.9592),
+        (211.9598, 366.8282),
+        (300.8911, 366.3363),
+    ),
+    box_share=1.51,
+    box_rise=0.075,
+    face_scale=0.895,
+    face_shift=(0.052, 0.06),
+)
+"""The template of GPEN: ArcFace's with a quarter of its side added all around (``(x + 28) * 512 / 168``; authors'
+``align_faces.py``, inner padding 0.25). It shows more hair, neck and background than FFHQ's."""
 
 # Landmarks that fit no better than this, in pixels of a 512 crop, are not those of a face: the box is used instead.
 # Among the same 60 faces the median is 9, the worst profile 41; with left and right mixed up it is above 70.

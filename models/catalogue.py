@@ -68,9 +68,19 @@ GFPGAN_TERMS = Licence(
     "unclear",
 )
 CODEFORMER_TERMS = Licence("S-Lab 1.0, non-commercial", _FFHQ, "no")
+ELIR_TERMS = Licence("Apache-2.0", _FFHQ, "yes")
 RESTOREFORMER_TERMS = Licence("Apache-2.0", _FFHQ, "yes")
+GPEN_TERMS = Licence(
+    "not stated, non-commercial",
+    f"There is no licence file; the authors' page once allowed academic and non-commercial use only. {_FFHQ}",
+    "no",
+)
+VQFR_TERMS = Licence("Apache-2.0", _FFHQ, "yes")
 FACEXLIB_TERMS = Licence("MIT", "The terms of the photographs it was trained on are not stated.", "yes")
 REAL_ESRGAN_TERMS = Licence("BSD-3-Clause", "Keep the copyright notice when passing it on.", "yes")
+MTCNN_TERMS = Licence(
+    "MIT", "Of facenet-pytorch; the terms of the photographs that the networks were trained on are not stated.", "yes"
+)
 YUNET_TERMS = Licence("MIT", "From the OpenCV model zoo.", "yes")
 ADETAILER_TERMS = Licence(
     "AGPL-3.0 (ultralytics claims trained models)",
@@ -84,11 +94,28 @@ LINDEVS_TERMS = Licence(
 )
 
 _GFPGAN = "https://github.com/TencentARC/GFPGAN/releases/download"
+_CODEFORMER = "https://github.com/sczhou/CodeFormer/releases/download/v0.1.0"
+_RESTOREFORMER = "https://github.com/wzhouxiff/RestoreFormerPlusPlus/releases/download/v1.0.0"
+_VQFR = "https://github.com/TencentARC/VQFR/releases/download/v2.0.0"
+_GPEN = "https://public-vigen-video.oss-cn-shanghai.aliyuncs.com/robin/models"
 _FACEXLIB = "https://github.com/xinntao/facexlib/releases/download"
 _REAL_ESRGAN = "https://github.com/xinntao/Real-ESRGAN/releases/download"
 _REACTOR = "https://huggingface.co/datasets/Gourieff/ReActor/resolve/main/models/facerestore_models"
 _ADETAILER = "https://huggingface.co/Bingsu/adetailer/resolve/main"
+_MTCNN = "https://github.com/timesler/facenet-pytorch/raw/787da06156087cd6b616fe6608213722bddc30cd/data"
 _LINDEVS = "https://github.com/lindevs/yolov8-face/releases/download/1.0.1"
+
+
+def _gpen(name: str, file_name: str, architecture: str) -> KnownWeights:
+    return KnownWeights(
+        name=name,
+        file_name=file_name,
+        kind="restorer",
+        architecture=architecture,
+        licence=GPEN_TERMS,
+        urls=(f"{_GPEN}/{file_name}",),
+        folder="facerestore_models",
+    )
 
 
 def _adetailer(file_name: str, sha256: str, size: int | None = None) -> KnownWeights:
@@ -102,6 +129,20 @@ def _adetailer(file_name: str, sha256: str, size: int | None = None) -> KnownWei
         licence=ADETAILER_TERMS,
         urls=(f"{_ADETAILER}/{file_name}",),
         folder="ultralytics/segm" if segments else "ultralytics/bbox",
+        size=size,
+        sha256=sha256,
+    )
+
+
+def _mtcnn(part: str, sha256: str, size: int) -> KnownWeights:
+    return KnownWeights(
+        name=f"mtcnn-{part}",
+        file_name=f"{part}.pt",
+        kind="detector",
+        architecture="MTCNN, one network of three",
+        licence=MTCNN_TERMS,
+        urls=(f"{_MTCNN}/{part}.pt",),
+        folder="facedetection",
         size=size,
         sha256=sha256,
     )
@@ -162,12 +203,41 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         licence=CODEFORMER_TERMS,
         urls=(
             f"{_REACTOR}/codeformer-v0.1.0.pth",
-            "https://github.com/sczhou/CodeFormer/releases/download/v0.1.0/codeformer.pth",
+            f"{_CODEFORMER}/codeformer.pth",
         ),
         folder="facerestore_models",
         size=376637898,
         sha256="1009e537e0c2a07d4cabce6355f53cb66767cd4b4297ec7a4a64ca4b8a5684b7",
         aliases=("codeformer.pth",),
+    ),
+    KnownWeights(
+        name="codeformer-inpainting",
+        file_name="codeformer_inpainting.pth",
+        kind="restorer",
+        architecture="CodeFormer inpainting",
+        licence=CODEFORMER_TERMS,
+        urls=(f"{_CODEFORMER}/codeformer_inpainting.pth",),
+        folder="facerestore_models",
+        size=370786611,
+        sha256="b0d1b868c3dacf75d637bbcc0d4b3dd4ce2a064a338dfb4d35c740d3b4ae8797",
+    ),
+    KnownWeights(
+        name="codeformer-colorization",
+        file_name="codeformer_colorization.pth",
+        kind="restorer",
+        architecture="CodeFormer colorization",
+        licence=CODEFORMER_TERMS,
+        urls=(f"{_CODEFORMER}/codeformer_colorization.pth",),
+        folder="facerestore_models",
+    ),
+    KnownWeights(
+        name="elir",
+        file_name="elir_bfr.pth",
+        kind="restorer",
+        architecture="ELIR",
+        licence=ELIR_TERMS,
+        urls=("https://github.com/eladc-git/ELIR/releases/download/v1.0/elir_bfr.pth",),
+        folder="facerestore_models",
     ),
     KnownWeights(
         name="restoreformer",
@@ -180,6 +250,29 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         size=290785322,
         sha256="07404d446d62ca3d5ed38b1de09a947a1e77d46dbccec961a74d713a8f24ace0",
     ),
+    KnownWeights(
+        name="restoreformer-plus-plus",
+        file_name="RestoreFormer++.ckpt",
+        kind="restorer",
+        architecture="RestoreFormer++",
+        licence=RESTOREFORMER_TERMS,
+        urls=(f"{_RESTOREFORMER}/RestoreFormer++.ckpt",),
+        folder="facerestore_models",
+        size=294028815,
+    ),
+    KnownWeights(
+        name="vqfr-2",
+        file_name="VQFR_v2.pth",
+        kind="restorer",
+        architecture="VQFR v2",
+        licence=VQFR_TERMS,
+        urls=(f"{_VQFR}/VQFR_v2.pth",),
+        folder="facerestore_models",
+    ),
+    _gpen("gpen-512", "GPEN-BFR-512.pth", "GPEN 512"),
+    _gpen("gpen-256", "GPEN-BFR-256.pth", "GPEN 256"),
+    _gpen("gpen-colorization", "GPEN-Colorization-1024.pth", "GPEN 1024 colorization"),
+    _gpen("gpen-inpainting", "GPEN-Inpainting-1024.pth", "GPEN 1024 inpainting"),
     KnownWeights(
         name="retinaface-resnet50",
         file_name="detection_Resnet50_Final.pth",
@@ -213,6 +306,9 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         size=232589,
         sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
     ),
+    _mtcnn("pnet", "a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f", 28570),
+    _mtcnn("rnet", "bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86", 403147),
+    _mtcnn("onet", "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d", 1559269),
     _adetailer("face_yolov8n.pt", "70b640f8f60b1cf0dcc72f30caf3da9495eb2fb6509da48c53374ad6806e6a9c", 6230011),
     _adetailer("face_yolov8s.pt", "c7237eff25787377de196961140ceaed324d859ee8de5a775d93d33a0e3fab78", 22507707),
     _adetailer("face_yolov8m.pt", "e3893a92c5c1907136b6cc75404094db767c1e0cfefe1b43e87dad72af2e4c9f"),
@@ -226,6 +322,16 @@ CATALOGUE: tuple[KnownWeights, ...] = (
     _lindevs("l", "29cc43b27c8b865859c66489a4399a10a3efd80ce68ded9815364117641706d5"),
     _lindevs("x", "117c587c79e75e68a83e70200549bf6c035fa45b30e02fb41699639aadcfa0e6"),
     KnownWeights(
+        name="bisenet",
+        file_name="parsing_bisenet.pth",
+        kind="parser",
+        architecture="BiSeNet",
+        licence=FACEXLIB_TERMS,
+        urls=(f"{_FACEXLIB}/v0.2.0/parsing_bisenet.pth",),
+        folder="facedetection",
+        sha256="468e13ca13a9b43cc0881a9f99083a430e9c0a38abd935431d1c28ee94b26567",
+    ),
+    KnownWeights(
         name="parsenet",
         file_name="parsing_parsenet.pth",
         kind="parser",
@@ -235,16 +341,6 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         folder="facedetection",
         size=85331193,
         sha256="3d558d8d0e42c20224f13cf5a29c79eba2d59913419f945545d8cf7b72920de2",
-    ),
-    KnownWeights(
-        name="bisenet",
-        file_name="parsing_bisenet.pth",
-        kind="parser",
-        architecture="BiSeNet",
-        licence=FACEXLIB_TERMS,
-        urls=(f"{_FACEXLIB}/v0.2.0/parsing_bisenet.pth",),
-        folder="facedetection",
-        sha256="468e13ca13a9b43cc0881a9f99083a430e9c0a38abd935431d1c28ee94b26567",
     ),
     KnownWeights(
         name="realesrgan-x2plus",

@@ -7,7 +7,9 @@ from comfy_api.latest import ComfyExtension, io
 from . import folders
 from .crops import CropFaces, PasteFaces
 from .detect import DetectFaces
-from .loading import LoadFaceDetector, LoadFaceRestorer
+from .loading import LoadFaceDetector, LoadFaceParser, LoadFaceRestorer
+from .refine import RefineFaces
+from .refine_diffusers import LoadDiffusersInpaint, RefineFacesDiffusers
 from .restore import RestoreFaces
 
 __all__ = ["NODES", "VisageExtension"]
@@ -15,8 +17,12 @@ __all__ = ["NODES", "VisageExtension"]
 NODES: tuple[type[io.ComfyNode], ...] = (
     LoadFaceDetector,
     LoadFaceRestorer,
+    LoadFaceParser,
     DetectFaces,
     RestoreFaces,
+    RefineFaces,
+    LoadDiffusersInpaint,
+    RefineFacesDiffusers,
     CropFaces,
     PasteFaces,
 )

@@ -11,10 +11,11 @@ from torch import Tensor
 from ..faces.crops import Crops, check_frames, extract, plan_crops
 from ..faces.face import Faces
 from ..faces.masks import MaskShape
+from ..models.parsers import Parser
 from ..pipeline import BlendSettings, paste_crops
 from .images import frames_of, to_socket, unchanged
-from .settings import colour_input, feather_input, shape_input, strength_input
-from .types import FaceCropsSocket, FacesSocket
+from .settings import colour_input, feather_input, parser_input, shape_input, strength_input
+from .types import FaceCropsSocket, FacesSocket, LoadedModel
 
 
 class CropFaces(io.ComfyNode):
@@ -78,6 +79,7 @@ class PasteFaces(io.ComfyNode):
                 colour_input(0.0),
                 shape_input(),
                 feather_input(),
+                parser_input(),
             ],
             outputs=[
                 io.Image.Output("image", tooltip="The image with the crops in their places."),
@@ -86,8 +88,11 @@ class PasteFaces(io.ComfyNode):
         )
 
     @classmethod
-    def check_lazy_status(cls, strength: float, face_crops: Crops, crops: Tensor | None = None, **_: Any) -> list[str]:
-        return ["crops"] if crops is None and strength > 0 and len(face_crops) else []
+    def check_lazy_status(cls, strength: float, face_crops: Crops, mask_shape: MaskShape, **inputs: Any) -> list[str]:
+        if strength == 0 or len(face_crops) == 0:
+            return []
+        wanted = ["crops", "parser"] if mask_shape == "parse" else ["crops"]
+        return [name for name in wanted if name in inputs and inputs[name] is None]
 
     @classmethod
     def execute(
@@ -99,11 +104,11 @@ class PasteFaces(io.ComfyNode):
         mask_shape: MaskShape,
         feather: float,
         crops: Tensor | None = None,
+        parser: LoadedModel[Parser] | None = None,
     ) -> io.NodeOutput:
         if crops is None or strength == 0 or len(face_crops) == 0:
             return unchanged(image)
         frames, pixels = frames_of(image), frames_of(crops)[..., :3]
-        result, changed = paste_crops(
-            frames, face_crops, pixels, BlendSettings(strength, colour_match, mask_shape, feather)
-        )
+        settings = BlendSettings(strength, colour_match, mask_shape, feather)
+        result, changed = paste_crops(frames, face_crops, pixels, settings, None if parser is None else parser.network)
         return io.NodeOutput(to_socket(result), to_socket(changed))

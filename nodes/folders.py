@@ -45,8 +45,8 @@ DETECTORS = ModelFolders(
     suffixes=_PICKLES | _SAFE | {".onnx"},
     advice=(
         "Put a YOLO face model such as face_yolov8m.pt into models/ultralytics/bbox (those that segment into "
-        "models/ultralytics/segm), or detection_Resnet50_Final.pth (RetinaFace) or face_detection_yunet_2023mar.onnx "
-        "into models/facedetection. Then press R."
+        "models/ultralytics/segm), or detection_Resnet50_Final.pth (RetinaFace), face_detection_yunet_2023mar.onnx "
+        "or the three files of MTCNN (choose pnet.pt) into models/facedetection. Then press R."
     ),
 )
 RESTORERS = ModelFolders(
@@ -61,17 +61,32 @@ RESTORERS = ModelFolders(
         "Put GFPGANv1.4.pth, codeformer-v0.1.0.pth or RestoreFormer.pth into models/facerestore_models. Then press R."
     ),
 )
+PARSERS = ModelFolders(
+    what="face parser",
+    kinds=("parser",),
+    folders=(("facedetection", ("facedetection",)),),
+    suffixes=_PICKLES | _SAFE,
+    advice="Put parsing_bisenet.pth or parsing_parsenet.pth into models/facedetection. Then press R.",
+)
+# ComfyUI's name of the folder of lists of words for prompts.
+_WILDCARDS = "wildcards"
 
 
 def register() -> None:
     """Makes ComfyUI know the folders. Places and suffixes that others have registered stay as they are."""
-    for models in (DETECTORS, RESTORERS):
+    for models in (DETECTORS, RESTORERS, PARSERS):
         for key, places in models.folders:
             for place in places:
                 folder_paths.add_model_folder_path(key, str(Path(folder_paths.models_dir, *PurePath(place).parts)))
             paths, suffixes = folder_paths.folder_names_and_paths[key]
             if not suffixes:
                 folder_paths.folder_names_and_paths[key] = (paths, set(models.suffixes))
+    folder_paths.add_model_folder_path(_WILDCARDS, str(Path(folder_paths.models_dir, _WILDCARDS)))
+
+
+def wildcard_folders() -> list[Path]:
+    """Where lists of words are kept: ``models/wildcards``, and what ``extra_model_paths.yaml`` adds to it."""
+    return [Path(path) for path in folder_paths.folder_names_and_paths[_WILDCARDS][0]]
 
 
 def names(models: ModelFolders) -> list[str]:

@@ -38,8 +38,8 @@ class _Patched(Generic[M]):
         return device
 
 
-class _Bar:
-    """A node's progress bar."""
+class Bar:
+    """A node's progress bar, under which ComfyUI shows pictures of what is being made."""
 
     def __init__(self, total: int) -> None:
         self._bar = comfy.utils.ProgressBar(total)
@@ -47,6 +47,11 @@ class _Bar:
     def advance(self, steps: int = 1) -> None:
         self._bar.update(steps)
         # The bar asks about interrupts too, but not at every step: it limits how often it is redrawn.
+        comfy.model_management.throw_exception_if_processing_interrupted()
+
+    def show(self, steps: int, picture: tuple[str, Any, int]) -> None:
+        """Advances and shows a picture: its file format, the picture (PIL) and the longest side to show it at."""
+        self._bar.update_absolute(self._bar.current + steps, preview=picture)
         comfy.model_management.throw_exception_if_processing_interrupted()
 
 
@@ -74,7 +79,7 @@ class ComfyHost:
         return int(comfy.model_management.get_free_memory(comfy.model_management.get_torch_device()))
 
     def progress(self, total: int, label: str) -> Progress:
-        return _Bar(total)
+        return Bar(total)
 
     def check_interrupt(self) -> None:
         comfy.model_management.throw_exception_if_processing_interrupted()

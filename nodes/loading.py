@@ -7,10 +7,11 @@ from typing import get_args
 from comfy_api.latest import io
 
 from ..models.detectors import load_detector
+from ..models.parsers import load_parser
 from ..models.restorers import Precision, load_restorer
 from . import folders
 from .host import ComfyHost
-from .types import DetectorSocket, LoadedModel, RestorerSocket
+from .types import DetectorSocket, LoadedModel, ParserSocket, RestorerSocket
 
 
 class LoadFaceDetector(io.ComfyNode):
@@ -20,8 +21,16 @@ class LoadFaceDetector(io.ComfyNode):
             node_id="VisageLoadFaceDetector",
             display_name="Load Face Detector",
             category="Visage/loaders",
-            description="Loads a network that finds faces: YOLO (ultralytics), RetinaFace (facexlib) or YuNet.",
-            search_aliases=["face detector loader", "ultralytics detector", "yolo", "retinaface", "yunet", "adetailer"],
+            description="Loads a network that finds faces: YOLO (ultralytics), RetinaFace (facexlib), YuNet or MTCNN.",
+            search_aliases=[
+                "face detector loader",
+                "ultralytics detector",
+                "yolo",
+                "retinaface",
+                "yunet",
+                "mtcnn",
+                "adetailer",
+            ],
             inputs=[_model_input(folders.DETECTORS)],
             outputs=[DetectorSocket.Output("detector", tooltip="For Detect Faces, or straight into Restore Faces.")],
         )
@@ -73,6 +82,41 @@ class LoadFaceRestorer(io.ComfyNode):
         host = ComfyHost()
         path = folders.path_of(folders.RESTORERS, model_name)
         return io.NodeOutput(LoadedModel(load_restorer(path, host, precision), host))
+
+
+class LoadFaceParser(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisageLoadFaceParser",
+            display_name="Load Face Parser",
+            category="Visage/loaders",
+            description="Loads a network that tells skin, hair, eyes, lips and so on apart: BiSeNet or ParseNet.",
+            search_aliases=["face parser loader", "face parsing", "face segmentation", "bisenet", "parsenet"],
+            inputs=[
+                _model_input(folders.PARSERS),
+                io.Combo.Input(
+                    "precision",
+                    options=list(get_args(Precision)),
+                    default="fp32",
+                    tooltip="fp32 is exact. bf16 halves the memory; ParseNet loses too much in it and needs fp32.",
+                    advanced=True,
+                ),
+            ],
+            outputs=[
+                ParserSocket.Output("parser", tooltip="For the mask shape parse of Restore Faces and Paste Faces.")
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, model_name: str = "") -> bool | str:
+        return _is_there(folders.PARSERS, model_name)
+
+    @classmethod
+    def execute(cls, model_name: str, precision: Precision) -> io.NodeOutput:
+        host = ComfyHost()
+        path = folders.path_of(folders.PARSERS, model_name)
+        return io.NodeOutput(LoadedModel(load_parser(path, host, precision), host))
 
 
 def _model_input(models: folders.ModelFolders) -> io.Combo.Input:

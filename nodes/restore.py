@@ -11,11 +11,23 @@ from ..faces.face import Faces
 from ..faces.masks import MaskShape
 from ..faces.selection import Selection
 from ..models.detectors import DetectionSettings, Detector
-from ..models.restorers import Restorer
-from ..pipeline import BlendSettings, RestoreSettings, restore
+from ..models.parsers import Parser
+from ..models.restorers import DEFAULT_OPTIONS, RestoreOptions, Restorer
+from ..pipeline import Alignment, BlendSettings, RestoreSettings, restore
 from .detect import found_in
 from .images import frames_of, region_of, to_socket, unchanged
-from .settings import colour_input, confidence_input, feather_input, shape_input, strength_input
+from .settings import (
+    adain_input,
+    alignment_input,
+    colour_input,
+    confidence_input,
+    feather_input,
+    parser_input,
+    seed_input,
+    shape_input,
+    steps_input,
+    strength_input,
+)
 from .types import DetectorSocket, FacesSocket, LoadedModel, RestorerSocket
 
 _NOTHING_FINDS_FACES = (
@@ -68,7 +80,8 @@ class RestoreFaces(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     tooltip=(
-                        "0: the best looking face. 1: the face most like the one in the image. Acts in CodeFormer only."
+                        "0: the best looking face. 1: the face most like the one in the image. "
+                        "Acts in CodeFormer and VQFR 2 only."
                     ),
                 ),
                 strength_input("restored faces"),
@@ -97,8 +110,9 @@ class RestoreFaces(io.ComfyNode):
                     "region",
                     optional=True,
                     tooltip=(
-                        "Where anything may change: white. Must be of the size of the image; the black 64x64 mask that "
-                        "Load Image gives for an image without alpha counts as no mask."
+                        "Where anything may change: white. CodeFormer inpainting fills this part. Must be of the size "
+                        "of the image; the black 64x64 mask that Load Image gives for an image without alpha counts "
+                        "as no mask."
                     ),
                 ),
                 io.Image.Input(
@@ -109,6 +123,11 @@ class RestoreFaces(io.ComfyNode):
                         "this one instead, at its resolution."
                     ),
                 ),
+                alignment_input(),
+                parser_input(),
+                steps_input(),
+                seed_input(),
+                adain_input(),
             ],
             outputs=[
                 io.Image.Output("image", tooltip="The image, or the background where connected, with restored faces."),
@@ -123,14 +142,17 @@ class RestoreFaces(io.ComfyNode):
         return _NOTHING_FINDS_FACES if detector == faces == "" else True
 
     @classmethod
-    def check_lazy_status(cls, strength: float, **inputs: Any) -> list[str]:
+    def check_lazy_status(cls, strength: float, mask_shape: MaskShape, **inputs: Any) -> list[str]:
         if strength == 0:
             return []
+        models = ["restorer", "parser"] if mask_shape == "parse" else ["restorer"]
         if "faces" not in inputs:
-            return [name for name in ("detector", "restorer") if name in inputs and inputs[name] is None]
-        if inputs["faces"] is None:
+            models = ["detector", *models]
+        elif inputs["faces"] is None:
             return ["faces"]
-        return ["restorer"] if inputs["faces"].count and inputs["restorer"] is None else []
+        elif inputs["faces"].count == 0:
+            return []
+        return [name for name in models if name in inputs and inputs[name] is None]
 
     @classmethod
     def execute(
@@ -150,6 +172,11 @@ class RestoreFaces(io.ComfyNode):
         faces: Faces | None = None,
         region: Tensor | None = None,
         background: Tensor | None = None,
+        alignment: Alignment = "model",
+        parser: LoadedModel[Parser] | None = None,
+        steps: int = DEFAULT_OPTIONS.steps,
+        seed: int = DEFAULT_OPTIONS.seed,
+        adain: bool = DEFAULT_OPTIONS.adain,
     ) -> io.NodeOutput:
         given = image if background is None else background
         if strength == 0:
@@ -165,12 +192,14 @@ class RestoreFaces(io.ComfyNode):
             restorer.network,
             restorer.host,
             RestoreSettings(
-                fidelity=fidelity,
+                options=RestoreOptions(fidelity, steps, seed, adain),
                 blend=BlendSettings(strength, colour_match, mask_shape, feather),
                 selection=Selection(min_size=min_face, max_count=max_faces, only_center=only_center),
+                alignment=alignment,
             ),
             None if background is None else canvas,
             region_of(region, image),
+            None if parser is None else parser.network,
         )
         if done.frames is canvas:
             return unchanged(given)

@@ -4,6 +4,8 @@
 |------------------|----------------------------------------------------------------------|
 | VISAGE_DETECTOR  | :class:`LoadedModel` of a :class:`~..models.detectors.Detector`      |
 | VISAGE_RESTORER  | :class:`LoadedModel` of a :class:`~..models.restorers.Restorer`      |
+| VISAGE_PARSER    | :class:`LoadedModel` of a :class:`~..models.parsers.Parser`          |
+| VISAGE_INPAINTER | :class:`LoadedModel` of a :class:`~..models.refiners.Refiner`        |
 | FACES            | :class:`~..faces.face.Faces`: plain numbers, no tensors              |
 | FACE_CROPS       | :class:`~..faces.crops.Crops`: where crops were taken, no pixels     |
 """
@@ -21,6 +23,8 @@ N = TypeVar("N")
 
 DetectorSocket = io.Custom("VISAGE_DETECTOR")
 RestorerSocket = io.Custom("VISAGE_RESTORER")
+ParserSocket = io.Custom("VISAGE_PARSER")
+InpainterSocket = io.Custom("VISAGE_INPAINTER")
 FacesSocket = io.Custom("FACES")
 FaceCropsSocket = io.Custom("FACE_CROPS")
 
@@ -30,7 +34,7 @@ class LoadedModel(Generic[N]):
     """A network on a socket, with what ComfyUI asks of one to protect its weights while a workflow runs.
 
     Attributes:
-        network: the detector or restorer.
+        network: the detector, restorer or parser.
         host: looks after it.
     """
 

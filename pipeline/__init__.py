@@ -7,9 +7,10 @@ from .outcome import Outcome
 from .prompts import PromptError, Wildcards
 from .refine_settings import RefineSettings
 from .refining import PromptSource, Refinement, RefinementError, refine
-from .restoring import Restoration, RestorationError, RestoreSettings, restore
+from .restoring import Alignment, Restoration, RestorationError, RestoreSettings, restore
 
 __all__ = [
+    "Alignment",
     "BlendSettings",
     "Outcome",
     "PromptError",

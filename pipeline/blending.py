@@ -13,8 +13,10 @@ from ..faces.geometry import apply
 from ..faces.masks import FEATHER, MaskShape, ellipse, hull, soft_square
 from ..faces.memory import duplicate
 from ..faces.paste import Patch, blend, lay_out
+from ..models.parsers import Parser
+from .parsing import check_parser, parsed_faces
 
-# A landmark hull reaches this share of the crop beyond the eyes, nose and mouth: to the brows and the jaw.
+# A landmark hull reaches this share of an FFHQ crop beyond the eyes, nose and mouth: to the brows and the jaw.
 _HULL_GROW = 0.14
 
 
@@ -35,18 +37,23 @@ class BlendSettings:
     feather: float = FEATHER
 
 
-def paste_crops(frames: Tensor, crops: Crops, pixels: Tensor, settings: BlendSettings) -> tuple[Tensor, Tensor]:
+def paste_crops(
+    frames: Tensor, crops: Crops, pixels: Tensor, settings: BlendSettings, parser: Parser | None = None
+) -> tuple[Tensor, Tensor]:
     """Puts crops back where they were taken, after whatever was done to them.
 
     Args:
         frames: ``[B, H, W, 3 or 4]`` 0..1, those that the crops were taken from or an enlargement of them.
         pixels: ``[N, S, S, 3]`` 0..1, in the order of ``crops``, of any side ``S``.
+        parser: finds the face in the crops where the mask is "parse".
 
     Returns:
         The frames, the very tensor that was given where nothing was done, and what changed, ``[B, H, W]`` 0..1.
 
     Raises:
-        ValueError: the crops are of another number, not square, or from other frames.
+        ValueError: the crops are of another number, not square, or from other frames, or there is no parser where one
+            is needed.
+        InvalidOutputError, MemoryError: as :func:`~.parsing.parsed_faces`.
     """
     if len(pixels) != len(crops):
         raise ValueError(f"There are {len(pixels)} crops for {len(crops)} faces. Give all crops back, in their order.")
@@ -55,23 +62,41 @@ def paste_crops(frames: Tensor, crops: Crops, pixels: Tensor, settings: BlendSet
             f"The crops are {pixels.shape[2]}x{pixels.shape[1]}. They may be enlarged or shrunk, but must stay square."
         )
     check_enlargement("image", frames, crops.batch, crops.width, crops.height)
+    check_parser(settings.mask, parser)
     changed = torch.zeros(frames.shape[:3], device=frames.device)
     if len(crops) == 0 or settings.strength == 0:
         return frames, changed
     result = duplicate(frames)
     places = crops.on_frames_of(frames.shape[2], frames.shape[1])
-    patches = patches_of(frames, frames, places, pixels.to(frames.device), settings)
+    pixels = pixels.to(frames.device)
+    parsed = parsed_faces(pixels, crops, parser, settings.feather) if parser and settings.mask == "parse" else None
+    patches = patches_of(frames, frames, places, pixels, settings, parsed=parsed)
     blend(result, changed, frames, patches, settings.strength)
     return result, changed
 
 
 def patches_of(
-    canvas: Tensor, frames: Tensor, crops: Crops, pixels: Tensor, settings: BlendSettings, region: Tensor | None = None
+    canvas: Tensor,
+    frames: Tensor,
+    crops: Crops,
+    pixels: Tensor,
+    settings: BlendSettings,
+    region: Tensor | None = None,
+    parsed: Tensor | None = None,
 ) -> list[Patch]:
-    """Colour, mask and layout of new crops ``[N, S, S, 3]`` of ``frames``, to be blended into ``canvas``."""
+    """Colour, mask and layout of new crops ``[N, S, S, 3]`` of ``frames``, to be blended into ``canvas``.
+
+    Args:
+        region: ``[B or 1, H, W]`` 0..1 in frame pixels: where anything may change.
+        parsed: ``[N, T, T]`` 0..1 with the side ``T`` of ``crops``, from :func:`~.parsing.parsed_faces`: a limit to the
+            mask.
+    """
     if len(crops) == 0:
         return []
     masks = _masks(crops, settings, pixels.device)
+    if parsed is not None:
+        # The less of the two, as in CodeFormer: no hard edge where hair goes on beyond the crop.
+        masks = torch.minimum(masks, parsed)
     if region is not None:
         masks = masks * extract_mask(region.to(pixels.device), crops)
     if settings.colour > 0:
@@ -85,16 +110,20 @@ def _masks(crops: Crops, settings: BlendSettings, device: torch.device) -> Tenso
     """``[N, S, S]``"""
     if settings.mask == "hull":
         return torch.stack([_hull_mask(crops, index, settings.feather, device) for index in range(len(crops))])
-    shape = soft_square if settings.mask == "square" else ellipse
-    return shape(crops.size, settings.feather, device).expand(len(crops), -1, -1)
+    if settings.mask == "ellipse":
+        mask = ellipse(crops.size, settings.feather, device, crops.template)
+    else:
+        mask = soft_square(crops.size, settings.feather, device)
+    return mask.expand(len(crops), -1, -1)
 
 
 def _hull_mask(crops: Crops, index: int, feather: float, device: torch.device) -> Tensor:
     landmarks = crops.faces[index].landmarks
     if landmarks is None:
-        return ellipse(crops.size, feather, device)
+        return ellipse(crops.size, feather, device, crops.template)
     seen = apply(crops.matrices[index], torch.tensor(landmarks, dtype=torch.float64)).tolist()
-    return hull(tuple((x, y) for x, y in seen), crops.size, _HULL_GROW, feather, device)
+    grow = _HULL_GROW * crops.template.face_scale
+    return hull(tuple((x, y) for x, y in seen), crops.size, grow, feather, device)
 
 
 def check_enlargement(what: str, canvas: Tensor, batch: int, width: int, height: int) -> None:

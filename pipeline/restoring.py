@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ..faces.alignment import FFHQ
-from ..faces.crops import Crops, check_frames, extract, plan_crops
+from ..faces.alignment import FFHQ, Template
+from ..faces.crops import Crops, check_frames, extract, extract_mask, plan_crops
 from ..faces.face import Face, Faces
 from ..faces.memory import duplicate
 from ..faces.paste import Patch, blend
 from ..faces.selection import Selection, reasons_to_skip
 from ..models.host import Host, Progress
-from ..models.restorers import InvalidOutputError, Restorer
+from ..models.parsers import Parser
+from ..models.restorers import InvalidOutputError, RestoreOptions, Restorer
 from .blending import BlendSettings, check_enlargement, fitting_region, patches_of
+from .outcome import Outcome
+from .parsing import check_parser, parsed_faces
 
 # Faces are worked on in groups of whole frames, so that a long video does not hold all of its crops at once.
 _GROUP_PIXELS = 64 * 512 * 512
+
+Alignment = Literal["model", "ffhq"]
 
 
 class RestorationError(Exception):
@@ -32,33 +37,19 @@ class RestoreSettings:
     """How faces are restored and put back.
 
     Attributes:
-        fidelity: 0 = quality, 1 = faithful, where the restorer knows such a thing.
+        options: what is asked of the restorer.
         blend: how restored crops are put back.
         selection: which faces.
+        alignment: how faces lie in the crops: as the restorer was trained, or as in FFHQ, to compare restorers or to
+            get what programs give that know no other template.
         on_error: whether a face that the network fails on stops the work or is left as it was and reported.
     """
 
-    fidelity: float = 0.5
+    options: RestoreOptions = field(default_factory=RestoreOptions)
     blend: BlendSettings = field(default_factory=BlendSettings)
     selection: Selection = field(default_factory=Selection)
+    alignment: Alignment = "model"
     on_error: Literal["stop", "skip"] = "stop"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What was done to one face.
-
-    Attributes:
-        action: "restored" or "skipped".
-        reason: why it was skipped; for a restored face ``None``.
-        enlargement: pixels of the restored crop per pixel of the frame; below 1 the frame holds more detail than the
-            crop can.
-    """
-
-    face: Face
-    action: Literal["restored", "skipped"]
-    reason: str | None = None
-    enlargement: float | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +74,7 @@ def restore(
     settings: RestoreSettings,
     background: Tensor | None = None,
     region: Tensor | None = None,
+    parser: Parser | None = None,
 ) -> Restoration:
     """Restores faces and puts them back.
 
@@ -90,18 +82,31 @@ def restore(
         frames: ``[B, H, W, 3 or 4]`` 0..1.
         faces: those of ``frames``.
         background: the same frames at another size, already upscaled; the faces are put into these instead.
-        region: ``[B or 1, H, W]`` 0..1 in frame pixels: where anything may change.
+        region: ``[B or 1, H, W]`` 0..1 in frame pixels: where anything may change. It is what a restorer that fills
+            hidden parts of faces fills.
+        parser: finds the face in the restored crops where the mask is "parse".
 
     Raises:
         ValueError: the frames are not those that the faces were found in, or hold no numbers, or the background or
-            region do not fit them.
+            region do not fit them, or there is no parser or region where one is needed.
         RestorationError: the network gave rubbish for a face, and ``settings.on_error`` is "stop".
+        InvalidOutputError: the parser gave rubbish.
         MemoryError: not even a single face fits.
     """
     check_frames(frames, faces.width, faces.height, len(faces.frames))
     canvas = frames if background is None else background
     check_enlargement("background", canvas, len(frames), faces.width, faces.height)
     region = None if region is None else fitting_region(frames, region)
+    check_parser(settings.blend.mask, parser)
+    if restorer.task == "fill" and region is None:
+        raise ValueError(
+            f"{restorer.name} fills hidden parts of faces and must be told which: connect a region that is white there."
+        )
+    look = settings.blend
+    if restorer.task != "restore":
+        # What was filled or coloured has no colour of its own in the frame to go back to.
+        look = replace(look, colour=0.0)
+    parses = settings.blend.mask == "parse"
     changed = torch.zeros(canvas.shape[:3], device=canvas.device)
     reasons = [reasons_to_skip(found, faces.width, faces.height, settings.selection) for found in faces.frames]
     if settings.blend.strength == 0:
@@ -114,21 +119,25 @@ def restore(
     ]
     enlargements: dict[tuple[int, int], float] = {}
     if chosen:
-        progress = host.progress(len(chosen), "restore faces")
+        progress = host.progress(len(chosen) * (2 if parses else 1), "restore faces")
         result = duplicate(canvas)
-        for group in _in_groups(chosen, restorer, faces):
+        template = FFHQ if settings.alignment == "ffhq" else restorer.template
+        for group in _in_groups(chosen, restorer, faces, template):
             patches: list[Patch] = []
             for size, members in group.items():
                 placed = [(member.frame, member.face) for member in members]
-                crops = plan_crops(placed, size, faces.width, faces.height, len(frames))
-                restored, failures = _restore_crops(frames, crops, restorer, settings, progress)
+                crops = plan_crops(placed, size, faces.width, faces.height, len(frames), template)
+                restored, failures = _restore_crops(frames, crops, restorer, settings, progress, region)
                 good = [index for index in range(len(members)) if index not in failures]
                 for index, failure in failures.items():
                     reasons[members[index].frame][members[index].position] = failure
                 for index in good:
                     key = (members[index].frame, members[index].position)
                     enlargements[key] = size * restorer.scale / crops.native_sides[index]
-                patches += patches_of(canvas, frames, crops.take(good), restored, settings.blend, region)
+                crops, parsed = crops.take(good), None
+                if parser is not None and parses and good:
+                    parsed = parsed_faces(restored, crops, parser, settings.blend.feather, progress)
+                patches += patches_of(canvas, frames, crops, restored, look, region, parsed)
             blend(result, changed, canvas, patches, settings.blend.strength)
         canvas = result
     outcomes = tuple(
@@ -152,13 +161,15 @@ class _Chosen:
     face: Face
 
 
-def _in_groups(chosen: Sequence[_Chosen], restorer: Restorer, faces: Faces) -> Iterator[dict[int, list[_Chosen]]]:
+def _in_groups(
+    chosen: Sequence[_Chosen], restorer: Restorer, faces: Faces, template: Template
+) -> Iterator[dict[int, list[_Chosen]]]:
     """Groups of whole frames, within a group by the side of the crop that suits the restorer."""
     placed = [(member.frame, member.face) for member in chosen]
-    native = plan_crops(placed, FFHQ.size, faces.width, faces.height, len(faces.frames)).native_sides
+    crops = plan_crops(placed, template.size, faces.width, faces.height, len(faces.frames), template)
     group: dict[int, list[_Chosen]] = {}
     pixels, frame = 0, -1
-    for member, side in zip(chosen, native, strict=True):
+    for member, side in zip(chosen, crops.native_sides, strict=True):
         if member.frame != frame and pixels >= _GROUP_PIXELS:
             yield group
             group, pixels = {}, 0
@@ -170,18 +181,29 @@ def _in_groups(chosen: Sequence[_Chosen], restorer: Restorer, faces: Faces) -> I
 
 
 def _restore_crops(
-    frames: Tensor, crops: Crops, restorer: Restorer, settings: RestoreSettings, progress: Progress
+    frames: Tensor,
+    crops: Crops,
+    restorer: Restorer,
+    settings: RestoreSettings,
+    progress: Progress,
+    region: Tensor | None,
 ) -> tuple[Tensor, dict[int, str]]:
     """Restored crops ``[N, S, S, 3]`` without those that failed, and why each of those did."""
     pixels = extract(frames, crops)
     for index, crop in enumerate(pixels):
         if not bool(crop.isfinite().all()):
             raise ValueError(f"Image {crops.frame_of[index] + 1} holds values that are not finite numbers.")
+    hidden: Tensor | None = None
     failures: dict[int, str] = {}
+    if restorer.task == "fill" and region is not None:
+        hidden = extract_mask(region.to(pixels.device), crops) > 0
+        failures = {index: "nothing of it is in the region" for index, some in enumerate(hidden) if not some.any()}
     while True:
         left = [index for index in range(len(crops)) if index not in failures]
         try:
-            restored = restorer.restore(pixels[left].movedim(-1, 1), settings.fidelity, progress)
+            restored = restorer.restore(
+                pixels[left].movedim(-1, 1), settings.options, progress, None if hidden is None else hidden[left]
+            )
             return restored.movedim(1, -1), failures
         except InvalidOutputError as error:
             first = left[error.positions[0]]

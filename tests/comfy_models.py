@@ -67,5 +67,5 @@ def restorer_of(
 ) -> tuple[Restorer, _Anything]:
     """Gives the negative of a face, or what ``function`` makes of the crops, and the network that does it."""
     module = _Anything(function)
-    architecture = Architecture("pretended", lambda net, images, fidelity: net(images), False, None, False, 100, False)
+    architecture = Architecture("pretended", lambda net, images, options: net(images), False, None, False, 100, False)
     return Restorer(Network("pretended", module, architecture, 1), host), module

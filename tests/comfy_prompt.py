@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-_WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
+WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 # On the page alone.
 _NOTES = {"MarkdownNote", "Note"}
 # A widget that shows a result. The prompt must name it, whatever it holds.
@@ -37,15 +37,24 @@ def prompt_of(workflow: dict[str, Any], definitions: dict[str, Any]) -> dict[str
 def widget_names(definition: dict[str, Any]) -> list[str]:
     """The inputs of a node that are widgets, in the order of ``widgets_values``."""
     kinds = {name: kind for group in ("required", "optional") for name, (kind, *_) in _inputs(definition, group)}
-    return [name for name, kind in kinds.items() if isinstance(kind, list) or kind in _WIDGETS]
+    return [name for name, kind in kinds.items() if isinstance(kind, list) or kind in WIDGETS]
 
 
 def _inputs(definition: dict[str, Any], group: str) -> Any:
     return definition["input"].get(group, {}).items()
 
 
+def _seeds(definition: dict[str, Any]) -> list[str]:
+    """The inputs with a widget behind them that changes them from run to run."""
+    pairs = [pair for group in ("required", "optional") for pair in _inputs(definition, group)]
+    return [name for name, (_, *more) in pairs if more and more[0].get("control_after_generate")]
+
+
 def _values(node: dict[str, Any], definition: dict[str, Any]) -> dict[str, Any]:
-    names, values = widget_names(definition), node["widgets_values"]
+    names, values = widget_names(definition), list(node["widgets_values"])
+    for name in _seeds(definition):
+        # Behind a seed the page keeps what becomes of it after a run: "fixed", "randomize" and so on.
+        assert isinstance(values.pop(names.index(name) + 1), str)
     if node["type"].startswith("Visage"):
         assert len(names) == len(values), f"{node['type']} has the widgets {names}"
     views = {name: {} for name, (kind, *_) in _inputs(definition, "required") if kind == _VIEW}

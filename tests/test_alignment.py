@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from visage.faces.alignment import ARCFACE, FFHQ, MAX_RESIDUAL, align, left_to_right
+from visage.faces.alignment import ARCFACE, FFHQ, GPEN, MAX_RESIDUAL, align, left_to_right
 from visage.faces.face import Face
 from visage.faces.geometry import apply, compose, fit_similarity, invert, resize_matrix, scale_of
 
@@ -89,7 +89,7 @@ def test_swapped_eyes_and_mouth_are_put_right(truth) -> None:
     assert torch.equal(ordered, torch.stack([points, points]))
 
 
-@pytest.mark.parametrize("template", [FFHQ, ARCFACE])
+@pytest.mark.parametrize("template", [FFHQ, ARCFACE, GPEN])
 @pytest.mark.parametrize("size", [112, 256, 512, 1024])
 def test_landmarks_land_on_the_template(template, size) -> None:
     truth = similarity(2.5, 30, 40, -60)
@@ -98,6 +98,19 @@ def test_landmarks_land_on_the_template(template, size) -> None:
     landed = apply(matrix, torch.tensor(points, dtype=torch.float64))
     wanted = (torch.tensor(template.points, dtype=torch.float64) + 0.5) * size / template.size - 0.5
     assert torch.allclose(landed, wanted, atol=1e-6)
+
+
+def test_gpens_template_is_arcfaces_with_a_quarter_of_its_side_around_it() -> None:
+    expected = (torch.tensor(ARCFACE.points, dtype=torch.float64) + 28) * 512 / 168
+    assert torch.allclose(torch.tensor(GPEN.points, dtype=torch.float64), expected, atol=1e-3)
+
+
+def test_gpens_template_shows_a_face_where_it_says_it_does() -> None:
+    fitted, _ = fit_similarity(TARGET, torch.tensor(GPEN.points, dtype=torch.float64), outlier_scale=1e9)
+    places = torch.tensor([[0.1, 0.2], [0.5, 0.5], [0.9, 0.3]], dtype=torch.float64)
+    shown = (apply(fitted, places * 512 - 0.5) + 0.5) / 512
+    assert torch.allclose(shown, GPEN.face_scale * places + torch.tensor(GPEN.face_shift).double(), atol=6e-3)
+    assert math.isclose(GPEN.box_share, FFHQ.box_share / GPEN.face_scale, rel_tol=0.01)
 
 
 def test_a_box_without_landmarks_gives_an_upright_square_around_it() -> None:

@@ -23,7 +23,7 @@ EVERY = pytest.mark.parametrize("known", CATALOGUE, ids=lambda known: known.name
 def test_entries_are_well_formed(known: KnownWeights) -> None:
     assert re.fullmatch(r"[a-z0-9.-]+", known.name)
     assert known.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", known.sha256)
-    assert known.size is None or known.size > 100_000
+    assert known.size is None or known.size > 10_000
     assert known.kind in KINDS
     assert known.licence.name
     assert known.licence.note.endswith(".")

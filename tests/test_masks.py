@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from visage.faces.alignment import FFHQ
+from visage.faces.alignment import FFHQ, GPEN
 from visage.faces.distance import convex_hull
 from visage.faces.masks import ellipse, hull, polygon, soft_square
 
@@ -59,6 +59,18 @@ def test_the_oval_lies_around_the_face() -> None:
         assert float(mask[round(y), round(x)]) > 0.999
     assert float(mask[480:, :60].max()) == 0
     assert float(mask[20, 256]) < 0.05
+
+
+def test_the_oval_goes_with_the_template() -> None:
+    mask, whole = ellipse(512, template=GPEN), ellipse(512)
+    for x, y in GPEN.points:
+        assert float(mask[round(y), round(x)]) > 0.999
+    assert float(mask.sum() / whole.sum()) == pytest.approx(GPEN.face_scale**2, rel=0.01)
+    place = (torch.arange(512) + 0.5) / 512
+    for axis in (0, 1):
+        middle, expected = ((picture.sum(axis) * place).sum() / picture.sum() for picture in (mask, whole))
+        shift = GPEN.face_shift[axis]
+        assert float(middle) == pytest.approx(GPEN.face_scale * float(expected) + shift, abs=2e-3)
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=3, max_size=12))

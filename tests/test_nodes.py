@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from visage.tests import comfy_side
 from visage.tests.comfy_models import LEFT_FACE, RIGHT_FACE, detector_of, restorer_of
+from visage.tests.parser_models import parser_of
 
 DEFAULTS: dict[str, Any] = {
     "fidelity": 0.5,
@@ -83,6 +84,14 @@ def a_restorer(*function: Any) -> Any:
 
     host = ComfyHost()
     return loaded(restorer_of(host, *function)[0], host)
+
+
+def a_parser() -> Any:
+    """Takes what is brighter than middle grey for skin."""
+    from visage.nodes.host import ComfyHost
+
+    host = ComfyHost()
+    return loaded(parser_of(host)[0], host)
 
 
 def same(one: Tensor, two: Tensor) -> bool:
@@ -210,7 +219,7 @@ def test_models_are_evaluated_only_when_they_are_needed(pack: ModuleType, image:
     assert wanted(1.0, restorer=None, faces=some) == {"restorer"}
     assert wanted(1.0, restorer=a_restorer(), faces=some) == set()
     lazy = {socket.id for socket in pack.RestoreFaces.GET_SCHEMA().inputs if socket.lazy}
-    assert lazy == {"restorer", "detector", "faces"}
+    assert lazy == {"restorer", "detector", "faces", "parser"}
 
 
 def test_interrupt_stops_within_one_call_of_the_network(
@@ -294,6 +303,42 @@ def test_region_of_another_size_is_an_error_but_the_mask_of_no_alpha_is_none(pac
     no_alpha = torch.zeros(1, 64, 64)
     _, mask = pack.RestoreFaces.execute(image, **DEFAULTS, **models, region=no_alpha).result
     assert float(mask.max()) == 1
+
+
+def test_a_parser_limits_the_mask_to_the_face(pack: ModuleType) -> None:
+    image = torch.full((1, 128, 160, 3), 0.2)
+    image[:, :64] = 0.9  # its upper half turns dark in the negative, and so is no skin
+    models = {"restorer": a_restorer(), "detector": a_detector(), "parser": a_parser()}
+    settings = DEFAULTS | {"mask_shape": "parse"}
+    restored, mask = pack.RestoreFaces.execute(image, **settings, **models).result
+    assert float(mask[0, 76, 40]) > 0.9
+    assert float(mask[0, 50, 40]) == 0
+    assert same(restored[mask == 0], image[mask == 0])
+    crops, places = pack.CropFaces.execute(image, found(pack, image), 256).result
+    pasting = PASTING | {"mask_shape": "parse"}
+    pasted, changed = pack.PasteFaces.execute(image, places, **pasting, crops=1 - crops, parser=a_parser()).result
+    assert float((changed - mask).abs().max()) < 0.02
+    assert same(pasted[changed == 0], image[changed == 0])
+    for run in (
+        lambda: pack.RestoreFaces.execute(image, **settings, **models | {"parser": None}),
+        lambda: pack.PasteFaces.execute(image, places, **pasting, crops=crops),
+    ):
+        with pytest.raises(ValueError, match=r"connect one \(Load Face Parser\)"):
+            run()
+
+
+def test_the_parser_is_evaluated_only_for_its_mask(pack: ModuleType, image: Tensor) -> None:
+    faces = found(pack, image)
+    _, places = pack.CropFaces.execute(image, faces, 64).result
+    for shape, wanted in (("parse", {"parser"}), ("square", set())):
+        given = DEFAULTS | {"mask_shape": shape, "image": image, "parser": None}
+        models = {"restorer": a_restorer(), "faces": faces}
+        assert set(pack.RestoreFaces.check_lazy_status(**given, **models)) == wanted
+        pasting = PASTING | {"mask_shape": shape, "image": image, "face_crops": places, "parser": None}
+        assert set(pack.PasteFaces.check_lazy_status(**pasting, crops=None)) == {"crops"} | wanted
+        assert pack.RestoreFaces.check_lazy_status(**given | {"strength": 0.0}, **models) == []
+    given = DEFAULTS | {"mask_shape": "parse", "image": image}
+    assert pack.RestoreFaces.check_lazy_status(**given, restorer=a_restorer(), faces=faces) == []
 
 
 def test_a_single_pixel_passes_through(pack: ModuleType) -> None:
@@ -404,6 +449,22 @@ def test_crops_that_do_not_belong_are_refused(pack: ModuleType, image: Tensor) -
 # Models and folders
 
 
+def test_a_parser_file_becomes_a_parser_under_the_care_of_comfyui(pack: ModuleType, base: Path) -> None:
+    from visage.models.parsers.loading import ARCHITECTURES
+
+    bisenet = next(kind for kind in ARCHITECTURES if kind.name == "BiSeNet")
+    file = base / "models/facedetection/mine.pth"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(bisenet.build().state_dict(), file)
+    try:
+        parser = pack.LoadFaceParser.execute("mine.pth", "fp32")[0]
+        assert pack.LoadFaceParser.validate_inputs("mine.pth") is True
+    finally:
+        file.unlink()
+    assert parser.network.architecture == "BiSeNet"
+    assert len(parser.get_models()) == 1
+
+
 def test_networks_are_under_the_care_of_comfyui(pack: ModuleType) -> None:
     import comfy.model_patcher
 
@@ -473,10 +534,18 @@ def test_files_are_offered_by_their_names_and_only_those_that_fit(pack: ModuleTy
     assert restorers.options == ["4x_mine.safetensors", "codeformer-v0.1.0.pth", "GFPGANv1.4.pth"]
     assert restorers.default == "GFPGANv1.4.pth"
     assert "codeformer-v0.1.0.pth: S-Lab 1.0, non-commercial" in restorers.tooltip
+    parsers = choices(pack.LoadFaceParser)
+    assert parsers.options == ["parsing_parsenet.pth"]
+    assert parsers.default == "parsing_parsenet.pth"
+    assert "parsing_parsenet.pth: MIT" in parsers.tooltip
 
 
 def test_without_files_the_tooltip_and_the_error_say_which_to_put_where(pack: ModuleType) -> None:
-    for node, advice in ((pack.LoadFaceDetector, "models/ultralytics/bbox"), (pack.LoadFaceRestorer, "GFPGANv1.4.pth")):
+    for node, advice in (
+        (pack.LoadFaceDetector, "models/ultralytics/bbox"),
+        (pack.LoadFaceRestorer, "GFPGANv1.4.pth"),
+        (pack.LoadFaceParser, "parsing_bisenet.pth"),
+    ):
         assert choices(node).options == []
         assert choices(node).tooltip.startswith("No face ")
         assert advice in choices(node).tooltip

@@ -11,13 +11,14 @@ import pytest
 from visage.tests import comfy_side
 
 TESTS = Path(__file__).resolve().parent
+NODE_TESTS = ("test_nodes.py", "test_nodes_refine.py", "test_nodes_refine_diffusers.py", "test_nodes_schema.py")
 
 
 def test_the_node_tests_pass_on_a_real_comfyui(tmp_path: Path) -> None:
     if reason := comfy_side.why_not():
         pytest.skip(reason)
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_nodes.py", "test_nodes_schema.py"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *NODE_TESTS],
         cwd=TESTS,
         env=os.environ | {comfy_side.VARIABLE: "comfyui"},
         capture_output=True,

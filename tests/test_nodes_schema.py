@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SNAPSHOT = Path(__file__).with_name("node_schemas.json")
 ENGLISH = ROOT / "locales" / "en" / "nodeDefs.json"
 UPDATE = os.environ.get("VISAGE_UPDATE") == "1"
+# What may be chosen of these depends on ComfyUI and on the packs beside this one.
+CHOSEN_BY_COMFYUI = {("VisageRefineFaces", "sampler"), ("VisageRefineFaces", "scheduler")}
 # What the tooltip of these says depends on the files that are there, so it has no translation.
 NOT_TRANSLATED = {"model_name"}
 PARAMETERS = ("default", "min", "max", "step", "options", "lazy", "advanced", "force_input", "socketless")
@@ -42,13 +44,15 @@ def as_data(schema: Any) -> dict[str, Any]:
         "category": schema.category,
         "has_intermediate_output": schema.has_intermediate_output,
         "is_output_node": schema.is_output_node,
-        "inputs": [socket_data(socket) for socket in schema.inputs],
+        "inputs": [socket_data(schema.node_id, socket) for socket in schema.inputs],
         "outputs": [{"id": socket.id, "type": socket.io_type} for socket in schema.outputs],
     }
 
 
-def socket_data(socket: Any) -> dict[str, Any]:
+def socket_data(node: str, socket: Any) -> dict[str, Any]:
     given = {name: getattr(socket, name, None) for name in PARAMETERS}
+    if (node, socket.id) in CHOSEN_BY_COMFYUI:
+        del given["options"]
     data = {"id": socket.id, "type": socket.get_io_type(), "optional": bool(socket.optional)}
     return data | {name: value for name, value in given.items() if value is not None}
 

@@ -1,11 +1,12 @@
 """The restore job with real, tiny networks of the Real-ESRGAN kind: one that changes nothing, one that brightens."""
 
+import copy
 import math
 from dataclasses import replace
 
 import pytest
 import torch
-from visage.faces.alignment import FFHQ
+from visage.faces.alignment import FFHQ, GPEN
 from visage.faces.face import Face, Faces
 from visage.faces.selection import Selection
 from visage.models.host import TorchHost
@@ -170,3 +171,17 @@ def test_many_faces_go_in_groups_of_whole_frames(brightening, host, monkeypatch)
     together = restore(frames, crowd, brightening, host, SETTINGS)
     monkeypatch.setattr(restoring, "_GROUP_PIXELS", 1)
     assert torch.equal(restore(frames, crowd, brightening, host, SETTINGS).frames, together.frames)
+
+
+def test_a_restorer_gets_faces_as_it_was_trained_on_them_or_as_in_ffhq(frames, brightening, host) -> None:
+    usual = restore(frames, FACES, brightening, host, SETTINGS)
+    wider = copy.copy(brightening)
+    wider.template = GPEN
+    own = restore(frames, FACES, wider, host, SETTINGS)
+    asked = restore(frames, FACES, wider, host, replace(SETTINGS, alignment="ffhq"))
+    assert torch.equal(asked.frames, usual.frames)
+    assert torch.equal(asked.changed, usual.changed)
+    assert float(own.changed.sum() / usual.changed.sum()) == pytest.approx(1 / GPEN.face_scale**2, rel=0.06)
+    oval = replace(SETTINGS, blend=BlendSettings(colour=0, mask="ellipse", feather=0.005))
+    on_model, on_ffhq = (restore(frames, FACES, each, host, oval).changed for each in (wider, brightening))
+    assert float(on_model.sum() / on_ffhq.sum()) == pytest.approx(1, rel=0.05)

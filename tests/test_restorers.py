@@ -11,15 +11,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from visage.models.host import Resident, TorchHost
-from visage.models.restorers import InvalidOutputError, Restorer, load_restorer
+from visage.models.restorers import (
+    InvalidOutputError,
+    RestoreOptions,
+    Restorer,
+    codeformer,
+    elir,
+    gfpgan,
+    load_restorer,
+)
 from visage.models.restorers import restorer as restorer_module
-from visage.models.restorers.architectures import FACE_ARCHITECTURES, picture_architecture
+from visage.models.restorers.architectures import picture_architecture
 from visage.models.restorers.loading import load_network
-from visage.models.restorers.network import Network
+from visage.models.restorers.network import Architecture, Network
 from visage.models.weights import WeightsError
 from visage.tests.parity.precision import bf16_difference, photographs
 
 HOST = TorchHost("cpu", quiet=True)
+
+OPTIONS = RestoreOptions(fidelity=0.25, steps=7, seed=9, adain=False)
+# What each network is told for these options.
+ARGUMENTS: dict[Architecture, tuple[object, ...]] = {
+    gfpgan.ARCHITECTURE: (),
+    codeformer.RESTORING: (0.25, False),
+    codeformer.FILLING: (1.0, False),
+    codeformer.COLOURING: (0.0, True),
+    elir.ARCHITECTURE: (7, 9),
+}
 
 
 class Recorder(nn.Module):
@@ -29,12 +47,12 @@ class Recorder(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
         self.images: list[Tensor] = []
-        self.arguments: list[dict[str, object]] = []
+        self.arguments: list[tuple[object, ...]] = []
 
-    def forward(self, images: Tensor, **arguments: object) -> tuple[Tensor, None]:
+    def forward(self, images: Tensor, *arguments: object) -> Tensor:
         self.images.append(images)
         self.arguments.append(arguments)
-        return images.clone(), None
+        return images.clone()
 
 
 class Enlarge(nn.Module):
@@ -57,9 +75,9 @@ class Enlarge(nn.Module):
         return self.fail(F.interpolate(images, scale_factor=self.scale, mode="nearest"))
 
 
-def face_restorer(name: str) -> tuple[Restorer, Recorder]:
+def face_restorer(architecture: Architecture) -> tuple[Restorer, Recorder]:
     module = Recorder()
-    return Restorer(Network("face", module, FACE_ARCHITECTURES[name], 1), HOST), module
+    return Restorer(Network("face", module, architecture, 1), HOST), module
 
 
 def picture_restorer(module: Enlarge, **sizes: Callable[[int, int], tuple[int, int]]) -> Restorer:
@@ -73,24 +91,42 @@ def several_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(restorer_module._MOST_FACES, "cpu", 8)
 
 
-@pytest.mark.parametrize("name", ["GFPGAN", "CodeFormer", "RestoreFormer"])
-def test_faces_go_in_and_come_out_between_minus_one_and_one(name: str) -> None:
-    restorer, module = face_restorer(name)
+@pytest.mark.parametrize("architecture", [gfpgan.ARCHITECTURE, codeformer.RESTORING])
+def test_faces_go_in_and_come_out_between_minus_one_and_one(architecture: Architecture) -> None:
+    restorer, module = face_restorer(architecture)
     crop = torch.tensor([0.0, 0.5, 1.0]).view(1, 3, 1, 1).expand(1, 3, 512, 512)
     restored = restorer.restore(crop)
     assert module.images[0][0, :, 0, 0].tolist() == [-1.0, 0.0, 1.0]
     assert torch.equal(restored, crop)
 
 
-def test_every_architecture_gets_its_arguments() -> None:
-    crop = torch.zeros(1, 3, 512, 512)
-    restorers = {name: face_restorer(name) for name in FACE_ARCHITECTURES}
-    for restorer, _ in restorers.values():
-        restorer.restore(crop, fidelity=0.25)
-    assert restorers["GFPGAN"][1].arguments == [{"return_rgb": False, "randomize_noise": False}]
-    assert restorers["CodeFormer"][1].arguments == [{"weight": 0.25}]
-    assert restorers["RestoreFormer"][1].arguments == [{}]
-    assert [name for name, (restorer, _) in restorers.items() if restorer.acts_on_fidelity] == ["CodeFormer"]
+@pytest.mark.parametrize("architecture", ARGUMENTS, ids=lambda architecture: architecture.name)
+def test_every_architecture_gets_its_arguments(architecture: Architecture) -> None:
+    restorer, module = face_restorer(architecture)
+    restorer.restore(torch.zeros(1, 3, 512, 512), OPTIONS, hidden=torch.zeros(1, 512, 512, dtype=torch.bool))
+    assert module.arguments == [ARGUMENTS[architecture]]
+    assert restorer.acts_on_fidelity == (architecture is codeformer.RESTORING)
+
+
+def test_what_fills_sees_white_and_leaves_the_rest(generator: torch.Generator) -> None:
+    restorer, module = face_restorer(codeformer.FILLING)
+    crops = torch.rand(2, 3, 512, 512, generator=generator)
+    hidden = torch.zeros(2, 512, 512, dtype=torch.bool)
+    hidden[0, 100:200, 50:60] = hidden[1, :, 300:] = True
+    restored = restorer.restore(crops, hidden=hidden)
+    assert torch.equal(torch.cat(module.images), crops.masked_fill(hidden[:, None], 1.0) * 2 - 1)
+    outside = ~hidden[:, None].expand_as(crops)
+    assert torch.equal(restored[outside], crops[outside])
+    assert bool((restored[~outside] == 1).all())
+    with pytest.raises(ValueError, match="fills hidden parts"):
+        restorer.restore(crops)
+
+
+def test_what_colours_sees_grey() -> None:
+    restorer, module = face_restorer(codeformer.COLOURING)
+    restorer.restore(torch.tensor([1.0, 0.5, 0.0]).view(1, 3, 1, 1).expand(1, 3, 512, 512))
+    grey = 0.299 + 0.587 * 0.5
+    assert module.images[0][0, :, 7, 7].tolist() == pytest.approx([grey * 2 - 1] * 3)
 
 
 def test_pictures_go_in_unchanged_and_overshoot_is_cut() -> None:
@@ -194,13 +230,13 @@ def test_progress_counts_crops() -> None:
 
 
 def test_wrong_shapes_and_fidelities_are_refused() -> None:
-    restorer, _ = face_restorer("CodeFormer")
+    restorer, _ = face_restorer(codeformer.RESTORING)
     for shape in [(1, 3, 256, 256), (1, 4, 512, 512), (3, 512, 512)]:
         with pytest.raises(ValueError, match=r"\[N, 3, 512, 512\]"):
             restorer.restore(torch.zeros(shape))
     for fidelity in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="fidelity"):
-            restorer.restore(torch.zeros(1, 3, 512, 512), fidelity)
+            RestoreOptions(fidelity=fidelity)
 
 
 def test_required_sizes_are_met_by_repeating_the_border_and_cut_back(generator: torch.Generator) -> None:
@@ -231,7 +267,7 @@ def test_padding_repeats_the_last_row_and_column() -> None:
 
 @pytest.mark.parametrize("native", [8.0, 300.0, 4000.0])
 def test_face_networks_have_one_crop_size(native: float) -> None:
-    restorer, _ = face_restorer("GFPGAN")
+    restorer, _ = face_restorer(gfpgan.ARCHITECTURE)
     assert restorer.crop_size(native) == 512
 
 
@@ -257,10 +293,9 @@ def test_other_networks_get_the_nearest_size_that_loses_nothing(scale: int, nati
 
 
 def test_bf16_is_refused_where_it_was_not_measured_to_be_accurate() -> None:
-    for name in ("CodeFormer", "RestoreFormer"):
-        network = Network(name, Recorder(), FACE_ARCHITECTURES[name], 1)
-        with pytest.raises(WeightsError, match=f"{name}.*not accurate enough in bf16.*fp32"):
-            Restorer(network, HOST, "bf16")
+    network = Network("CodeFormer", Recorder(), codeformer.RESTORING, 1)
+    with pytest.raises(WeightsError, match=r"CodeFormer.*not accurate enough in bf16.*fp32"):
+        Restorer(network, HOST, "bf16")
     unknown = picture_architecture("SwinIR", lambda module, images: images)
     with pytest.raises(WeightsError, match="bf16"):
         Restorer(Network("swin", Enlarge(), unknown, 4), HOST, "bf16")
@@ -268,7 +303,7 @@ def test_bf16_is_refused_where_it_was_not_measured_to_be_accurate() -> None:
 
 def test_bf16_casts_only_inside() -> None:
     module = Recorder()
-    restorer = Restorer(Network("face", module, FACE_ARCHITECTURES["GFPGAN"], 1), HOST, "bf16")
+    restorer = Restorer(Network("face", module, gfpgan.ARCHITECTURE, 1), HOST, "bf16")
     restored = restorer.restore(torch.full((1, 3, 512, 512), 0.3))
     assert module.images[0].dtype == torch.bfloat16
     assert restored.dtype == torch.float32
@@ -316,7 +351,7 @@ def test_real_crops_do_not_act_on_each_other(real: Restorer, squares: Tensor) ->
     together = real.restore(squares)
     alone = torch.cat([real.restore(square[None]) for square in squares])
     assert float((together - alone).abs().max()) < 1e-4
-    assert torch.equal(real.restore(squares, fidelity=1.0), together)
+    assert torch.equal(real.restore(squares, RestoreOptions(fidelity=1.0)), together)
 
 
 def test_real_bf16_stays_within_its_measure(data: Path, squares: Tensor) -> None:

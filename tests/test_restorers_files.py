@@ -127,9 +127,8 @@ def test_hostile_files_are_refused_and_nothing_runs(tmp_path: Path, small: dict[
     [
         (("conv_body_first.0.weight", "final_linear.weight", "toRGB.0.weight"), 'first GFPGAN.*Get GFPGANv1.4.pth'),
         (("BboxHead.0.conv1x1.weight", "LandmarkHead.0.conv1x1.weight"), "RetinaFace detector"),
-        (("quantize.embedding.weight", "decoder.up.4.attn.0.q.weight"), r"RestoreFormer\+\+"),
-        (("vqvae.quantize.embedding.weight", "vqvae.decoder.up.4.attn.0.q.weight"), r"RestoreFormer\+\+"),
-        (("ecd0.0.0.weight", "generator.convs.0.conv.weight"), "GPEN"),
+        (("convs.1.conv2.0.kernel", "final_conv.0.weight", "other"), "discriminator.*Get GPEN-BFR-512.pth"),
+        (("ecd0.0.0.weight", "generator.convs.0.conv.weight", "final_linear.0.weight"), "do not fit"),
         (("some.weight", "other.bias"), "no restorer or upscaler that Visage knows.*some.weight"),
         (("toRGB.0.weight", "stylegan_decoder.style_mlp.1.weight"), "do not fit"),
     ],

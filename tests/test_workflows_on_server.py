@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from visage.tests import comfy_side
-from visage.tests.comfy_prompt import prompt_of, widget_names
+from visage.tests.comfy_prompt import WIDGETS, prompt_of, widget_names
 from visage.tests.comfy_server import Server
 from visage.tests.test_workflows import ROOT, SCHEMAS, WORKFLOWS, workflow
 
@@ -21,7 +24,10 @@ WEIGHTS = {
     "GFPGANv1.4.pth": ("realesr-general-x4v3.pth", "facerestore_models"),
     "RealESRGAN_x4plus.safetensors": ("realesr-general-x4v3.pth", "upscale_models"),
     "example.png": ("face.png", None),
+    "v1-5-pruned-emaonly-fp16.safetensors": ("small.safetensors", None),
 }
+# A crop that a random UNet paints on a CPU in no time.
+QUICKLY = {"guide_size": 64, "max_size": 128, "steps": 2}
 # Where the face is in the picture: left, top and side of the photograph in it.
 PLACE = (120, 90, 280)
 SIDE = 512
@@ -59,6 +65,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, data: Path, picture: np.nda
             (base / "models" / folder).mkdir(parents=True, exist_ok=True)
             (base / "models" / folder / name).symlink_to(data / "weights" / name)
     (base / "models" / "facerestore_models" / "broken.pth").write_bytes(b"")
+    (base / "models" / "checkpoints").mkdir()
+    (base / "models" / "checkpoints" / "broken.safetensors").write_bytes(b"")
+    write_checkpoint(base / "models" / "checkpoints" / "small.safetensors")
     Image.fromarray(picture).save(base / "input" / "face.png")
     Image.fromarray(picture[:64, :64]).save(base / "input" / "nobody.png")
     running = Server(comfyui, base, PACK)
@@ -67,6 +76,19 @@ def server(tmp_path_factory: pytest.TempPathFactory, data: Path, picture: np.nda
         yield running
     finally:
         running.stop()
+
+
+def write_checkpoint(file: Path) -> None:
+    """One in the layout of Stable Diffusion 1.5 with random weights, made by ComfyUI in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "comfy_diffusion.py", str(file)],
+        cwd=Path(__file__).resolve().parent,
+        env=os.environ | {comfy_side.VARIABLE: "comfyui"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def prompt(server: Server, name: str, **changes: Any) -> dict[str, Any]:
@@ -114,9 +136,7 @@ def test_server_knows_every_node_and_serves_its_help(server: Server) -> None:
     for name, schema in SCHEMAS.items():
         definition = definitions[name]
         assert definition["display_name"] == schema["display_name"]
-        assert widget_names(definition) == [
-            socket["id"] for socket in schema["inputs"] if socket["type"] in ("INT", "FLOAT", "BOOLEAN", "COMBO")
-        ]
+        assert widget_names(definition) == [socket["id"] for socket in schema["inputs"] if socket["type"] in WIDGETS]
         page = server.get(f"/extensions/{PACK}/docs/{name}.md").decode()
         assert page.startswith(f"# {schema['display_name']}")
     assert set(server.json("/api/i18n")["en"]["nodeDefs"]) == set(SCHEMAS)
@@ -161,6 +181,32 @@ def test_detect_and_preview(server: Server, picture: np.ndarray) -> None:
     assert not outside(mask).any()
     boxed = server.picture(outputs["PreviewImage"]["images"][0])
     assert (boxed != picture).any()
+
+
+@pytest.mark.parametrize("name", ["refine_portrait", "restore_then_refine", "refine_group_prompts"])
+def test_refine(server: Server, picture: np.ndarray, name: str) -> None:
+    made = prompt(server, name, **QUICKLY)
+    done = server.run(made)
+    assert done["status"]["status_str"] == "success", done["status"]["messages"]
+    outputs = {made[number]["class_type"]: output for number, output in done["outputs"].items()}
+    refined = server.picture(outputs["SaveImage"]["images"][0])
+    assert refined.shape == picture.shape
+    assert np.array_equal(outside(refined), outside(picture))
+    assert np.abs(in_face(refined) - in_face(picture)).mean() > 1
+    (crop,) = outputs["PreviewImage"]["images"]
+    assert max(server.picture(crop).shape) == QUICKLY["max_size"]
+
+
+def test_checkpoint_is_not_even_loaded_where_there_is_no_face(server: Server, picture: np.ndarray) -> None:
+    made = prompt(server, "refine_portrait", image="nobody.png", ckpt_name="broken.safetensors")
+    (encode, *_) = (node for node in made.values() if node["class_type"] == "CLIPTextEncode")
+    assert made[encode["inputs"]["clip"][0]]["inputs"]["ckpt_name"] == "broken.safetensors"
+    done = server.run(made)
+    assert done["status"]["status_str"] == "success", done["status"]["messages"]
+    outputs = {made[number]["class_type"]: output for number, output in done["outputs"].items()}
+    assert np.array_equal(server.picture(outputs["SaveImage"]["images"][0]), picture[:64, :64])
+    # There are no crops, so the node that shows them does not run.
+    assert "PreviewImage" not in outputs
 
 
 @pytest.mark.parametrize("name", ["restore_portrait", "crop_restore_paste"])

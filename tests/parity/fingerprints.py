@@ -18,7 +18,17 @@ from . import recipe
 
 _FOLDER = Path(__file__).resolve().parent.parent / "fingerprints"
 
-NAMES = ("gfpgan", "codeformer", "restoreformer")
+NAMES = (
+    "gfpgan",
+    "codeformer",
+    "restoreformer",
+    "restoreformer++",
+    "vqfr-v1",
+    "vqfr-v2",
+    "elir",
+    "gpen-512",
+    "hifacegan",
+)
 
 
 @dataclass(frozen=True)
@@ -37,10 +47,16 @@ class Fingerprint:
     values: tuple[float, ...]
     gains: dict[str, float]
     shapes: dict[str, list[int]]
+    side: int = 512
 
     def crop(self) -> Tensor:
-        """The input, ``[1, 3, 512, 512]`` in 0..1."""
-        return recipe.crop(self.seed)
+        """The input, ``[1, 3, side, side]`` in 0..1: less than 512 where the network is slow and takes any side.
+
+        Above 512 every pixel is repeated.
+        """
+        times = max(1, self.side // 512)
+        crop = recipe.crop(self.seed).repeat_interleave(times, dim=2).repeat_interleave(times, dim=3)
+        return crop[..., : self.side, : self.side]
 
     def distance(self, restored: Tensor) -> float:
         """Greatest difference to the authors' output at the 64 places, for a result in 0..1, in units of -1..1."""
@@ -54,6 +70,6 @@ def read_fingerprint(name: str) -> Fingerprint:
 
 
 def write_checkpoint(fingerprint: Fingerprint, path: Path) -> None:
-    """Writes the weights as the authors publish theirs: a pickle with the tensors in a dictionary."""
+    """Writes the weights as the authors publish theirs: a pickle with the tensors, most in one more dictionary."""
     tensors = recipe.weights(fingerprint.shapes, fingerprint.seed, fingerprint.gains)
-    torch.save({fingerprint.wrapper: tensors}, path)
+    torch.save({fingerprint.wrapper: tensors} if fingerprint.wrapper else tensors, path)

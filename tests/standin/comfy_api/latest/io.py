@@ -25,8 +25,15 @@ class _Input:
 class _Output:
     io_type: str
 
-    def __init__(self, id: str, display_name: str | None = None, tooltip: str | None = None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        id: str,  # noqa: A002
+        display_name: str | None = None,
+        tooltip: str | None = None,
+        is_output_list: bool = False,
+    ) -> None:
         self.id, self.display_name, self.tooltip = id, display_name or id, tooltip
+        self.is_output_list = is_output_list
 
 
 def Custom(io_type: str) -> type:  # noqa: N802 - ComfyUI's name
@@ -36,6 +43,10 @@ def Custom(io_type: str) -> type:  # noqa: N802 - ComfyUI's name
 
 Image, Mask, BoundingBox = Custom("IMAGE"), Custom("MASK"), Custom("BOUNDING_BOX")
 Int, Float, Boolean, Combo = Custom("INT"), Custom("FLOAT"), Custom("BOOLEAN"), Custom("COMBO")
+String = Custom("STRING")
+Model, Clip, Vae, Conditioning = Custom("MODEL"), Custom("CLIP"), Custom("VAE"), Custom("CONDITIONING")
+Guider, Sampler, Sigmas = Custom("GUIDER"), Custom("SAMPLER"), Custom("SIGMAS")
+Input, Output = _Input, _Output
 
 
 @dataclass
