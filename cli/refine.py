@@ -1,0 +1,153 @@
+"""``visage refine``: finds the faces in pictures, repaints them with a diffusion model and puts them back."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from ..faces.face import Faces
+from ..models.detectors import DetectionSettings, Detector
+from ..models.host import TorchHost
+from ..models.refiners import Refiner
+from ..models.refiners.diffusers_engine import SAMPLERS, SCHEDULES, InpaintPrecision, load_inpainter
+from ..models.restorers import InvalidOutputError, Restorer, load_restorer
+from ..models.weights import WeightsError
+from ..pipeline import (
+    PromptSource,
+    Refinement,
+    RefinementError,
+    RefineSettings,
+    RestorationError,
+    Wildcards,
+    refine,
+)
+from . import options
+from .batches import Failures, batches
+from .images import ImageError
+from .inputs import InputError, plan
+from .models import Subparsers
+from .report import write_report
+from .results import write_result
+from .setting_options import add_settings, settings_from
+
+_AUTO = "auto"
+
+
+def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("refine", help="repaint the faces in pictures with a diffusion model")
+    options.add_inputs(parser)
+    parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="folder for the results")
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    options.add_detection(parser, selection=False)
+    model = parser.add_argument_group("the diffusion model")
+    model.add_argument(
+        "--model",
+        metavar="PATH",
+        type=Path,
+        required=True,
+        help="a diffusers folder, or a .safetensors checkpoint, of Stable Diffusion 1.5 or SDXL",
+    )
+    model.add_argument(
+        "--precision",
+        choices=(_AUTO, *get_args(InpaintPrecision)),
+        default=_AUTO,
+        help="auto: fp16, on a CPU fp32 (default auto)",
+    )
+    model.add_argument(
+        "--tokenizer", metavar="DIR", type=Path, help="for a checkpoint: a folder with vocab.json and merges.txt"
+    )
+    main = parser.add_argument_group("how faces are refined")
+    advanced = parser.add_argument_group("more about that")
+    choices = {"sampler": list(SAMPLERS), "scheduler": list(SCHEDULES)}
+    add_settings(main, advanced, RefineSettings, choices)
+    main.add_argument(
+        "--wildcards", metavar="DIR", type=Path, action="append", default=[], help="lists of words for __name__"
+    )
+    main.add_argument("--restorer", metavar="NAME|FILE", help="restores the faces, too: see --restore")
+    told = parser.add_argument_group("what else is written")
+    told.add_argument("--report", metavar="FILE", type=Path, help="what was done to every face, as JSON")
+    told.add_argument("--compare", action="store_true", help="before and after side by side, beside each result")
+    parser.set_defaults(run=run)
+
+
+@dataclass(frozen=True)
+class _Tools:
+    """Everything that is loaded once for all pictures."""
+
+    host: TorchHost
+    detector: Detector
+    detection: DetectionSettings
+    refiner: Refiner
+    restorer: Restorer | None
+    settings: RefineSettings
+    source: PromptSource
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Returns 0, or 1 where a picture failed."""
+    try:
+        todo = plan(arguments.inputs, arguments.output, overwrite=arguments.overwrite)
+        tools = _tools(arguments)
+    except (InputError, OSError, ValueError, WeightsError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    failures = Failures.of(todo)
+    frames: list[dict[str, object]] = []
+    progress = tools.host.progress(max(len(todo.jobs), 1), "pictures")
+    for batch in batches(todo.jobs, arguments.batch, failures):
+        try:
+            done = _refine(batch.frames, tools)
+            for index, (job, picture) in enumerate(zip(batch.jobs, batch.pictures, strict=True)):
+                pixels, outcomes = done.frames[index], done.outcomes[index]
+                frames.append(write_result(job, picture, pixels, outcomes, compare=arguments.compare))
+        except (
+            ValueError,
+            MemoryError,
+            RefinementError,
+            RestorationError,
+            InvalidOutputError,
+            ImageError,
+            OSError,
+        ) as error:
+            failures.add_all(batch.jobs, error)
+        progress.advance(len(batch.jobs))
+    if arguments.report:
+        write_report(arguments.report, frames, failures.reasons)
+    return failures.tell()
+
+
+def _tools(arguments: argparse.Namespace) -> _Tools:
+    """Raises ``ValueError`` where the model cannot do what is asked of it, before any picture is read."""
+    host = options.host_of(arguments)
+    settings = settings_from(arguments, RefineSettings)
+    precision = arguments.precision
+    if precision == _AUTO:
+        precision = "fp32" if host.device.type == "cpu" else "fp16"
+    refiner = load_inpainter(arguments.model, host, precision, arguments.tokenizer)
+    refiner.steps(settings.sampling)
+    restorer = None
+    if arguments.restorer is not None:
+        restorer = load_restorer(options.restorer_file_of(arguments), host)
+    return _Tools(
+        host,
+        options.detector_of(arguments, host),
+        options.detection_of(arguments),
+        refiner,
+        restorer,
+        settings,
+        PromptSource("", "", Wildcards.from_folders(arguments.wildcards)),
+    )
+
+
+@torch.inference_mode()
+def _refine(frames: Tensor, tools: _Tools) -> Refinement:
+    height, width = frames.shape[1:3]
+    found = tools.detector.detect(frames, tools.detection)
+    faces = Faces(width, height, tuple(tuple(some) for some in found))
+    return refine(frames, faces, tools.refiner, tools.host, tools.settings, tools.source, restorer=tools.restorer)

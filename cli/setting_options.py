@@ -1,0 +1,67 @@
+"""Options made of settings that are described once, as fields of dataclasses (see :mod:`..fields`)."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from ..fields import Setting, build, settings_of
+
+T = TypeVar("T")
+
+
+class Group(Protocol):
+    """A parser or a group of its options."""
+
+    def add_argument(self, *names: str, **more: Any) -> argparse.Action: ...
+
+
+def add_settings(main: Group, advanced: Group, kind: type, choices: Mapping[str, Sequence[str]] | None = None) -> None:
+    """An option for each setting of a dataclass, in their order: its name with hyphens.
+
+    Args:
+        main, advanced: where options for everybody go, and those for who asks for more.
+        choices: what may be chosen of settings for which that is known only here, such as samplers.
+    """
+    known = choices or {}
+    for setting in settings_of(kind):
+        _add(advanced if setting.advanced else main, setting, known.get(setting.name, setting.choices))
+
+
+def settings_from(arguments: argparse.Namespace, kind: type[T]) -> T:
+    """The dataclass of settings that the options stand for."""
+    return build(kind, vars(arguments))
+
+
+def _add(group: Group, setting: Setting, choices: Sequence[str]) -> None:
+    shown = "" if setting.default == "" else f" (default {_shown(setting.default)})"
+    option = f"--{setting.name.replace('_', '-')}"
+    text = (setting.help + shown).replace("%", "%%")
+    if setting.kind is bool:
+        group.add_argument(option, action=argparse.BooleanOptionalAction, default=setting.default, help=text)
+    elif choices:
+        group.add_argument(option, choices=list(choices), default=setting.default, help=text)
+    else:
+        metavar = {int: "N", float: "X", str: "TEXT"}[setting.kind]
+        group.add_argument(option, metavar=metavar, type=_reader(setting), default=setting.default, help=text)
+
+
+def _reader(setting: Setting) -> Callable[[str], Any]:
+    """Reads a value and refuses what is out of bounds. Steps are for widgets: here any number between is fine."""
+
+    def read(text: str) -> Any:
+        value = setting.kind(text)
+        if setting.low is not None and not value >= setting.low:
+            raise argparse.ArgumentTypeError(f"{text} is less than {setting.low:g}")
+        if setting.high is not None and not value <= setting.high:
+            raise argparse.ArgumentTypeError(f"{text} is more than {setting.high:g}")
+        return value
+
+    # What argparse calls it where the text is no number.
+    read.__name__ = setting.kind.__name__
+    return read
+
+
+def _shown(default: Any) -> str:
+    return {True: "on", False: "off"}[default] if isinstance(default, bool) else str(default)

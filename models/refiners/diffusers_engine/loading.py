@@ -1,0 +1,51 @@
+"""From a folder or file to a refiner."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from ...host import Host
+from ...weights import WeightsError
+from .folder import INDEX, is_folder, read_folder
+from .refiner import DiffusersRefiner
+from .single_file import read_single_file
+
+InpaintPrecision = Literal["fp32", "bf16", "fp16"]
+
+_DTYPES: dict[InpaintPrecision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_SAFE = (".safetensors", ".sft")
+
+
+def load_inpainter(
+    path: Path,
+    host: Host,
+    precision: InpaintPrecision = "fp16",
+    tokenizer: Path | None = None,
+    spare_tokenizer: Path | None = None,
+) -> DiffusersRefiner:
+    """Loads a model of the Stable Diffusion 1, 2 or XL kind. Nothing is downloaded, and nothing but tensors and plain
+    text is read.
+
+    Args:
+        path: a folder in diffusers format, or a checkpoint of Stable Diffusion 1.5 or SDXL in one safetensors file.
+        precision: of all but the VAE, which stays in float32 where its configuration asks for it.
+        tokenizer, spare_tokenizer: for a checkpoint: see :func:`.single_file.read_single_file`.
+
+    Raises:
+        WeightsError: it is of another kind, a pickle, damaged or incomplete. The message says what to do.
+        FileNotFoundError: there is nothing at ``path``.
+    """
+    if is_folder(path):
+        parts = read_folder(path)
+    elif path.is_dir():
+        raise WeightsError(f"{path} is no model in diffusers format: it holds no {INDEX}. Name the folder that does.")
+    elif not path.is_file():
+        raise FileNotFoundError(f"There is no model at {path}. Name a diffusers folder or a .safetensors file.")
+    elif path.suffix.lower() not in _SAFE:
+        raise WeightsError(f"{path.name} is no safetensors file. Other files may run code: get that version of it.")
+    else:
+        parts = read_single_file(path, tokenizer, spare_tokenizer)
+    return DiffusersRefiner(parts, host, _DTYPES[precision])

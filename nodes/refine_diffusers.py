@@ -1,0 +1,111 @@
+"""The nodes that repaint faces with a diffusers model, apart from the graph's own."""
+
+from __future__ import annotations
+
+from typing import Any, cast, get_args
+
+import comfy.model_management
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..models.refiners.diffusers_engine import SAMPLERS, SCHEDULES, InpaintPrecision, load_inpainter
+from . import inpainters
+from .host import ComfyHost
+from .refine_common import are_there_faces, refined, refining_inputs, refining_outputs, wanted
+from .types import InpainterSocket, LoadedModel
+
+_AUTO = "auto"
+
+
+class LoadDiffusersInpaint(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        found = inpainters.names()
+        return io.Schema(
+            node_id="VisageLoadDiffusersInpaint",
+            display_name="Load Diffusers Inpaint",
+            category="Visage/loaders",
+            description="Loads a Stable Diffusion 1.5 or SDXL model, made for inpainting or not, that repaints faces.",
+            search_aliases=[
+                "diffusers loader",
+                "inpaint model loader",
+                "stable diffusion inpainting",
+                "sdxl inpainting",
+            ],
+            inputs=[
+                io.Combo.Input(
+                    "model_name",
+                    options=found,
+                    default=found[0] if found else None,
+                    tooltip=f"A folder in diffusers format or a safetensors file. {inpainters.ADVICE}",
+                ),
+                io.Combo.Input(
+                    "precision",
+                    options=[_AUTO, *get_args(InpaintPrecision)],
+                    default=_AUTO,
+                    tooltip=(
+                        "auto: fp16, on a CPU fp32. The VAE stays in fp32 where less is known to overflow. bf16 needs "
+                        "as little memory as fp16."
+                    ),
+                    advanced=True,
+                ),
+            ],
+            outputs=[InpainterSocket.Output("inpainter", tooltip="For Refine Faces (Diffusers).")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, model_name: str = "") -> bool | str:
+        # Stands in for ComfyUI's check of the list, whose message does not say where files belong.
+        try:
+            inpainters.path_of(model_name)
+        except FileNotFoundError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def execute(cls, model_name: str, precision: str) -> io.NodeOutput:
+        host = ComfyHost()
+        path, tokenizer = inpainters.path_of(model_name), inpainters.tokenizer()
+        return io.NodeOutput(
+            LoadedModel(load_inpainter(path, host, _resolved(precision), spare_tokenizer=tokenizer), host)
+        )
+
+
+class RefineFacesDiffusers(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisageRefineFacesDiffusers",
+            display_name="Refine Faces (Diffusers)",
+            category="Visage",
+            description=(
+                "Repaints every face with a model from Load Diffusers Inpaint, at a size at which it can draw one, and "
+                "puts it back. Pixels outside the faces stay as they are, bit for bit."
+            ),
+            search_aliases=["adetailer", "facedetailer", "detailer", "face fix", "diffusers inpaint", "inpaint faces"],
+            inputs=[
+                io.Image.Input("image", tooltip="One image or a batch. Alpha is kept."),
+                InpainterSocket.Input("inpainter", lazy=True, tooltip="From Load Diffusers Inpaint."),
+                *refining_inputs({"sampler": list(SAMPLERS), "scheduler": list(SCHEDULES)}),
+            ],
+            outputs=refining_outputs(),
+        )
+
+    @classmethod
+    def validate_inputs(cls, inpainter: None = None, detector: str | None = "", faces: str | None = "") -> bool | str:
+        # The inpainter is named so that there is an input to show the message at.
+        return are_there_faces(detector, faces)
+
+    @classmethod
+    def check_lazy_status(cls, **inputs: Any) -> list[str]:
+        return wanted(inputs, ["inpainter", "restorer"])
+
+    @classmethod
+    def execute(cls, image: Tensor, **inputs: Any) -> io.NodeOutput:
+        return refined(image, inputs, lambda: inputs["inpainter"].network, base="")
+
+
+def _resolved(precision: str) -> InpaintPrecision:
+    if precision == _AUTO:
+        return "fp32" if comfy.model_management.get_torch_device().type == "cpu" else "fp16"
+    return cast(InpaintPrecision, precision)
