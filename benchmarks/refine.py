@@ -27,7 +27,7 @@ from visage.pipeline import RefineSettings, refine
 
 SIZES = {"1080p": (1920, 1080), "4K": (3840, 2160)}
 # Boxes of faces, in pixels of the frame.
-BOXES = ((120, 150), (240, 300), (480, 600))
+BOXES = ((120, 150), (300, 375), (480, 600))
 
 
 class PassThrough:
