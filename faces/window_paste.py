@@ -20,7 +20,9 @@ _KEPT_BELOW = 12 / 255
 _NEIGHBOURHOOD = 7
 
 
-def settle(frame: Tensor, window: Window, given: Tensor, repainted: Tensor, mask: Tensor) -> Patch | None:
+def settle(
+    frame: Tensor, window: Window, given: Tensor, repainted: Tensor, mask: Tensor, region: Tensor | None = None
+) -> Patch | None:
     """Takes a repainted window to the pixels of its frame.
 
     What a window could not carry, because it was shrunk, turned or merely resampled, is put back where the repainted
@@ -45,6 +47,8 @@ def settle(frame: Tensor, window: Window, given: Tensor, repainted: Tensor, mask
 
     before, after = in_frame(given), in_frame(repainted)
     share = in_frame(mask[..., None], "bilinear")
+    if region is not None:
+        share *= region[top:bottom, left:right, None]
     original = frame[top:bottom, left:right, :3].float()
     pixels = (after + _kept(before, after) * (original - before)).clamp_(0, 1)
     shift = torch.tensor([[1.0, 0.0, left], [0.0, 1.0, top]], dtype=torch.float64)

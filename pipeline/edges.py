@@ -21,6 +21,8 @@ from .refine_settings import EdgeSettings
 _HULL_GROW = 0.19
 # A connected mask counts for a face up to this share of its size beyond its box: hair and beard do, neighbours do not.
 _MASK_REACH = 0.5
+# Pixels of 0 around what is put back.
+_MARGIN = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +47,12 @@ def edges_of(
     """Masks for the faces that a window was made for; several where they are merged.
 
     Args:
-        region: ``[H, W]`` 0..1 in frame pixels: nothing is put back where it is 0.
+        region: ``[H, W]`` 0..1 in frame pixels, what a shape of "mask" is cut from. That nothing outside of it changes
+            is for :func:`~..faces.window_paste.settle` to see to, in pixels of the frame.
         device: of the masks, and of ``region``.
 
     Returns:
-        The masks, or ``None`` where nothing would be put back.
+        The masks, or ``None`` where nothing would be put back within the region.
 
     Raises:
         ValueError: the shape is "mask" and there is none.
@@ -70,22 +73,26 @@ def edges_of(
     # Sides of the window within the frame must not show, whatever the shape.
     limits = to_box(shown, x[:, left:right], y[top:bottom])
     result = edge(torch.maximum(shape[top:bottom, left:right], limits), 0, feather)
-    if region is not None:
-        result *= look_at_mask(region, part_of(window, box))
-        if not bool(result.any()):
-            return None
+    if region is not None and not bool((result * look_at_mask(region, part_of(window, box))).any()):
+        return None
     # A pixel further than the other ends, so that rounding leaves no pixel that was repainted in part.
     return Edges(edge(shape, feather + 1, settings.noise_feather), box, result)
 
 
 def _box_around(inside: Tensor, limits: Box) -> tuple[int, int, int, int] | None:
-    """Left, top, right, bottom of the pixels that are set, no further than ``limits``."""
+    """Left, top, right, bottom of the pixels that are set, no further than ``limits``, and of a margin around them.
+
+    The margin is for those who read a mask between its pixels: beyond its last row it goes on as it ends, with 0.
+    """
+    height, width = inside.shape
     rows, columns = inside.any(dim=1).nonzero().flatten().tolist(), inside.any(dim=0).nonzero().flatten().tolist()
     if not rows:
         return None
     left, top = max(columns[0], math.floor(limits[0])), max(rows[0], math.floor(limits[1]))
     right, bottom = min(columns[-1], math.ceil(limits[2])) + 1, min(rows[-1], math.ceil(limits[3])) + 1
-    return (left, top, right, bottom) if right > left and bottom > top else None
+    if right <= left or bottom <= top:
+        return None
+    return max(left - _MARGIN, 0), max(top - _MARGIN, 0), min(right + _MARGIN, width), min(bottom + _MARGIN, height)
 
 
 def _shape(face: Face, window: Window, settings: EdgeSettings, region: Tensor | None, x: Tensor, y: Tensor) -> Tensor:

@@ -23,11 +23,13 @@ class PromptSettings:
 
     prompt: str = setting(
         "",
-        "What the faces shall be. Empty: as the connected prompt says. [SEP] between the prompts of several faces, "
-        "[SKIP] leaves one out, [PROMPT] stands for the connected prompt.",
+        "What the faces shall be. Empty: as the connected prompt says, if there is one. [SEP] between the prompts of "
+        "several faces, [SKIP] leaves one out, [PROMPT] stands for the connected prompt.",
         lines=True,
     )
-    negative_prompt: str = setting("", "What they shall not be. Empty: as the connected negative prompt.", lines=True)
+    negative_prompt: str = setting(
+        "", "What they shall not be. Empty: as the connected negative prompt, if there is one.", lines=True
+    )
     seed: int = setting(
         0, "Where the noise comes from: the same seed gives the same face.", low=0, high=2**64 - 1, seed=True
     )

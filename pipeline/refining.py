@@ -125,7 +125,7 @@ def refine(
                 continue
             crops.append(painting.crop)
             part = part_of(work.window, edges.box)
-            patch = settle(given[work.window.frame], part, painting.before, painting.after, edges.result)
+            patch = settle(given[work.window.frame], part, painting.before, painting.after, edges.result, limits)
             patches += [patch] if patch is not None else []
         blend(result, changed, given, patches, settings.strength)
     if restorer is not None and settings.restore == "after":

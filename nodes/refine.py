@@ -1,0 +1,94 @@
+"""The node that repaints faces with the graph's own diffusion model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from .refine_common import are_there_faces, refined, refining_inputs, refining_outputs, wanted
+from .refining import ComfyRefiner, sampler_names, scheduler_names
+
+
+class RefineFaces(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisageRefineFaces",
+            display_name="Refine Faces",
+            category="Visage",
+            description=(
+                "Repaints every face with the diffusion model, at a size at which it can draw one, and puts it back. "
+                "Pixels outside the faces stay as they are, bit for bit."
+            ),
+            search_aliases=[
+                "adetailer",
+                "after detailer",
+                "facedetailer",
+                "face detailer",
+                "detailer",
+                "face fix",
+                "fix faces",
+                "inpaint faces",
+            ],
+            inputs=[
+                io.Image.Input("image", tooltip="One image or a batch. Alpha is kept."),
+                io.Model.Input("model", lazy=True, tooltip="Any diffusion model that ComfyUI samples."),
+                io.Vae.Input("vae", lazy=True, tooltip="The VAE of the model."),
+                io.Conditioning.Input("positive", lazy=True, tooltip="What is painted where prompt is empty."),
+                io.Conditioning.Input("negative", lazy=True, tooltip="What is avoided where negative_prompt is empty."),
+                io.Clip.Input(
+                    "clip",
+                    optional=True,
+                    lazy=True,
+                    tooltip="Reads prompt and negative_prompt. Needed for these alone.",
+                ),
+                *refining_inputs({"sampler": sampler_names(), "scheduler": scheduler_names()}),
+                io.Guider.Input(
+                    "guider",
+                    optional=True,
+                    lazy=True,
+                    tooltip=(
+                        "From Basic Guider or Dual CFG Guider, for example: used instead of model, positive, negative "
+                        "and cfg. A text still replaces its positive or negative prompt."
+                    ),
+                ),
+                io.Sampler.Input("sampler_object", optional=True, lazy=True, tooltip="Used instead of sampler."),
+                io.Sigmas.Input(
+                    "sigmas", optional=True, lazy=True, tooltip="Used instead of steps, scheduler and denoise."
+                ),
+            ],
+            outputs=refining_outputs(),
+        )
+
+    @classmethod
+    def validate_inputs(cls, vae: None = None, detector: str | None = "", faces: str | None = "") -> bool | str:
+        # The VAE is named so that there is an input to show the message at.
+        return are_there_faces(detector, faces)
+
+    @classmethod
+    def check_lazy_status(cls, **inputs: Any) -> list[str]:
+        names = ["vae", "restorer", "guider", "sampler_object", "sigmas"]
+        if "guider" not in inputs:
+            names += ["model", "positive", "negative"]
+        if inputs["prompt"].strip() or inputs["negative_prompt"].strip():
+            names += ["clip"]
+        return wanted(inputs, names)
+
+    @classmethod
+    def execute(cls, image: Tensor, **inputs: Any) -> io.NodeOutput:
+        return refined(
+            image,
+            inputs,
+            lambda: ComfyRefiner(
+                vae=inputs["vae"],
+                model=inputs["model"],
+                positive=inputs["positive"],
+                negative=inputs["negative"],
+                clip=inputs.get("clip"),
+                guider=inputs.get("guider"),
+                sampler=inputs.get("sampler_object"),
+                sigmas=inputs.get("sigmas"),
+            ),
+        )

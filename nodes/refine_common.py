@@ -1,0 +1,154 @@
+"""The part of the nodes that repaint faces that does not depend on what repaints them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+from comfy_execution.graph_utils import ExecutionBlocker
+from torch import Tensor
+
+from ..faces.face import Faces
+from ..fields import build
+from ..models.detectors import DetectionSettings
+from ..models.refiners import Refiner
+from ..pipeline import PromptSource, RefineSettings, Wildcards, refine
+from . import folders
+from .detect import found_in
+from .host import ComfyHost
+from .images import frames_of, region_of, to_socket
+from .setting_widgets import setting_widgets
+from .settings import confidence_input
+from .types import DetectorSocket, FacesSocket, RestorerSocket
+
+NOTHING_FINDS_FACES = (
+    "It needs to know where the faces are: connect a detector (Load Face Detector), or faces (Detect Faces)."
+)
+
+
+def refining_inputs(choices: Mapping[str, Sequence[str]]) -> list[io.Input]:
+    """Where the faces are, all settings of refining, and what may be added to them.
+
+    Args:
+        choices: what may be chosen of "sampler" and "scheduler".
+    """
+    return [
+        DetectorSocket.Input(
+            "detector",
+            optional=True,
+            lazy=True,
+            tooltip="From Load Face Detector. Needed unless faces are connected.",
+        ),
+        FacesSocket.Input(
+            "faces",
+            optional=True,
+            lazy=True,
+            tooltip="From Detect Faces, found in this very image. Where connected, the detector is not used.",
+        ),
+        *setting_widgets(RefineSettings, choices),
+        confidence_input(),
+        io.Mask.Input(
+            "mask",
+            optional=True,
+            tooltip=(
+                "Where anything may change: white. Must be of the size of the image; the black 64x64 mask that Load "
+                "Image gives for an image without alpha counts as no mask."
+            ),
+        ),
+        RestorerSocket.Input(
+            "restorer",
+            optional=True,
+            lazy=True,
+            tooltip="From Load Face Restorer: restores the same faces before or after they are repainted.",
+        ),
+    ]
+
+
+def refining_outputs() -> list[io.Output]:
+    return [
+        io.Image.Output("image", tooltip="The image with refined faces."),
+        io.Mask.Output("mask", tooltip="How much of each pixel was replaced, 0 to 1."),
+        io.Image.Output(
+            "crops",
+            is_output_list=True,
+            tooltip=(
+                "The faces as they were repainted, a list of images in reading order. Where there are none, the nodes "
+                "that follow do not run."
+            ),
+        ),
+    ]
+
+
+def are_there_faces(detector: object, faces: object) -> bool | str:
+    """What ``validate_inputs`` answers: what is connected is still unknown there and arrives as None, not as ""."""
+    return NOTHING_FINDS_FACES if detector == faces == "" else True
+
+
+def wanted(inputs: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """What ``check_lazy_status`` answers: those of ``names`` that are connected and not there yet.
+
+    None of them where nothing is to be done. Connected faces come first, because there may be none; where there is a
+    detector instead, that shows too late.
+    """
+    if _is_off(inputs):
+        return []
+    if "faces" not in inputs:
+        names = ["detector", *names]
+    elif inputs["faces"] is None:
+        return ["faces"]
+    elif inputs["faces"].count == 0:
+        return []
+    return [name for name in names if name in inputs and inputs[name] is None]
+
+
+def refined(
+    image: Tensor, inputs: Mapping[str, Any], engine: Callable[[], Refiner], base: str | None = None
+) -> io.NodeOutput:
+    """What the nodes put out: image, mask, crops.
+
+    Args:
+        inputs: by name, those of :func:`refining_inputs` among them.
+        engine: called where there is something to do.
+        base: the engine's own prompt and negative prompt where these are texts.
+    """
+    if _is_off(inputs):
+        return _untouched(image)
+    frames = frames_of(image)
+    faces = _faces(frames, inputs)
+    if faces.count == 0:
+        return _untouched(image)
+    restorer = inputs.get("restorer")
+    done = refine(
+        frames,
+        faces,
+        engine(),
+        ComfyHost(),
+        build(RefineSettings, inputs),
+        PromptSource(base, base, Wildcards.from_folders(folders.wildcard_folders())),
+        region_of(inputs.get("mask"), image),
+        None if restorer is None else restorer.network,
+    )
+    if done.frames is frames:
+        return _untouched(image)
+    crops = [to_socket(crop[None]) for crop in done.crops]
+    return io.NodeOutput(to_socket(done.frames), to_socket(done.changed), crops or ExecutionBlocker(None))
+
+
+def _faces(frames: Tensor, inputs: Mapping[str, Any]) -> Faces:
+    faces, detector = inputs.get("faces"), inputs.get("detector")
+    if faces is not None:
+        given: Faces = faces
+        return given
+    if detector is None:
+        raise ValueError(NOTHING_FINDS_FACES)
+    return found_in(frames, detector, DetectionSettings(confidence=inputs["confidence"]))
+
+
+def _is_off(inputs: Mapping[str, Any]) -> bool:
+    return bool(inputs["strength"] == 0 or inputs["denoise"] == 0)
+
+
+def _untouched(image: Tensor) -> io.NodeOutput:
+    return io.NodeOutput(image, to_socket(torch.zeros(image.shape[:3])), ExecutionBlocker(None))

@@ -1,0 +1,1 @@
+"""A stand-in: it shows nothing. What samples is tested on a real ComfyUI."""
