@@ -23,7 +23,7 @@ class Face:
         roll: rotation of the face in the image plane in degrees, clockwise as seen; 0 is upright. ``None`` where
             nothing tells.
         outline: polygon around the face from a segmentation network, or ``None``.
-        index: place in reading order within the frame.
+        index: place among the faces of the frame: in reading order, unless they were put in another.
         track: identity across the frames of a video, or ``None``.
     """
 
@@ -56,7 +56,10 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Faces:
-    """What travels on a FACES socket: the faces of each frame of a batch, in reading order, and the frame size."""
+    """What travels on a FACES socket: the faces of each frame of a batch and the frame size.
+
+    The faces are in reading order, unless they were put in another one.
+    """
 
     width: int
     height: int
@@ -105,16 +108,32 @@ def roll_of(landmarks: Sequence[Point]) -> float:
 
 
 def in_reading_order(faces: Iterable[Face]) -> tuple[Face, ...]:
-    """Sorts faces as one reads a page, rows from top to bottom and left to right, and numbers them.
+    """Sorts faces as one reads a page and numbers them: see :func:`reading_order`."""
+    return numbered(reading_order(faces))
+
+
+def numbered(faces: Iterable[Face]) -> tuple[Face, ...]:
+    """The faces in their order, with their places in it as ``index``."""
+    return tuple(replace(face, index=index) for index, face in enumerate(faces))
+
+
+def reading_order(faces: Iterable[Face]) -> tuple[Face, ...]:
+    """Sorts faces as one reads a page: rows from top to bottom, and from left to right in them.
 
     A row begins with the topmost face left (by the centre of its box) and takes every face whose centre lies above
     the bottom of that first face. Ties are broken by position, so the order does not depend on the detector's.
     """
-    waiting = sorted(faces, key=lambda face: (face.centre[1], face.centre[0], face.box))
+    waiting = sorted(faces, key=by_position)
     ordered: list[Face] = []
     while waiting:
         bottom = waiting[0].box[3]
         row = [face for face in waiting if face.centre[1] < bottom or face is waiting[0]]
         waiting = waiting[len(row) :]
-        ordered += sorted(row, key=lambda face: (face.centre[0], face.centre[1], face.box))
-    return tuple(replace(face, index=index) for index, face in enumerate(ordered))
+        # Stable: from top to bottom where two have the same place across.
+        ordered += sorted(row, key=lambda face: face.centre[0])
+    return tuple(ordered)
+
+
+def by_position(face: Face) -> tuple[float, float, Box, float, str]:
+    """What ties are broken by: from top to bottom, then from left to right, then what else tells two faces apart."""
+    return face.centre[1], face.centre[0], face.box, -face.score, face.label

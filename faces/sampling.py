@@ -65,6 +65,12 @@ def view(
     (a, b, x), (c, d, y) = matrix.tolist()
     x, y = x - left, y - top
     scale = math.sqrt(abs(a * d - b * c))
+    if out is None:
+        out = torch.empty(height, width, image.shape[2], device=image.device)
+    if (a, b, c, d) == (1, 0, 0, 1) and x.is_integer() and y.is_integer():
+        start_x, start_y = round(-x), round(-y)
+        if 0 <= start_x <= image.shape[1] - width and 0 <= start_y <= image.shape[0] - height:
+            return out.copy_(image[start_y : start_y + height, start_x : start_x + width])
     x1, y1, x2, y2 = _footprint((a, b, x, c, d, y), scale, height, width)
     if x1 >= 0 and y1 >= 0 and x2 <= image.shape[1] and y2 <= image.shape[0]:
         border = "zero"  # It is not seen, and this one is the quicker.
@@ -83,8 +89,6 @@ def view(
         y += c * (1 - across) / 2 + d * (1 - down) / 2
     if scale < 1:
         interpolation = "bilinear"
-    if out is None:
-        out = torch.empty(height, width, image.shape[2], device=image.device)
     on_cpu = part.device.type == "cpu" and _opencv_is_exact()
     (_warp_with_opencv if on_cpu else _warp_with_grid)(part, (a, b, x, c, d, y), out, interpolation, border)
     # Only bicubic overshoots.

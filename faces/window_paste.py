@@ -68,8 +68,10 @@ def _kept(before: Tensor, after: Tensor) -> Tensor:
 
 def _covered(window: Window) -> Box | None:
     """The pixels of the frame that a window reaches, or ``None`` where it lies outside the frame."""
-    reach = 1 / window.scale
     across, down = [x for x, _ in window.corners], [y for _, y in window.corners]
+    # A window whose pixels are pixels of the frame reaches no others.
+    on_pixels = window.scale == 1 and all(place.is_integer() for place in (*across, *down))
+    reach = 0 if on_pixels else 1 / window.scale
     left, top = max(math.floor(min(across) - reach), 0), max(math.floor(min(down) - reach), 0)
     right = min(math.ceil(max(across) + reach) + 1, window.frame_width)
     bottom = min(math.ceil(max(down) + reach) + 1, window.frame_height)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .face import Face
+from ..face import Face
 
 
 @dataclass(frozen=True)

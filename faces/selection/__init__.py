@@ -1,0 +1,25 @@
+"""Which of the detected faces to work on, in what order, and why not the others."""
+
+from __future__ import annotations
+
+from .choosing import Choice, LeftOut, choose, report
+from .criteria import Criteria, SelectSettings
+from .order import Order, ordered
+from .places import places
+from .region import overlaps
+from .skipping import Selection, reasons_to_skip
+
+__all__ = [
+    "Choice",
+    "Criteria",
+    "LeftOut",
+    "Order",
+    "SelectSettings",
+    "Selection",
+    "choose",
+    "ordered",
+    "overlaps",
+    "places",
+    "reasons_to_skip",
+    "report",
+]

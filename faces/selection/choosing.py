@@ -1,0 +1,80 @@
+"""From criteria, an order and a range to the faces that are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..face import Face, numbered
+from .criteria import SelectSettings, reason_against
+from .order import ordered
+from .places import places
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A face that was not taken, with the number that it had, and why."""
+
+    face: Face
+    reason: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What becomes of the faces of one frame.
+
+    Attributes:
+        taken: in the order that was asked for, numbered anew.
+        left_out: in the order in which they came.
+    """
+
+    taken: tuple[Face, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def choose(
+    faces: Sequence[Face], width: int, height: int, settings: SelectSettings, overlaps: Sequence[float] | None = None
+) -> Choice:
+    """Takes faces of a frame of ``width`` x ``height`` pixels.
+
+    First all that do not meet the criteria are left out. The rest is put in order, and the range counts in that.
+
+    Args:
+        overlaps: for each face the share of its box in the region (:func:`.region.overlaps`); ``None`` without one.
+
+    Raises:
+        ValueError: the indices cannot be read.
+    """
+    shares: Sequence[float | None] = [None] * len(faces) if overlaps is None else overlaps
+    reasons = {
+        face.index: reason_against(face, width, height, settings.criteria, share)
+        for face, share in zip(numbered(faces), shares, strict=True)
+    }
+    able = ordered((face for face in numbered(faces) if reasons[face.index] is None), settings.order, width, height)
+    end = settings.first + settings.count if settings.count else len(able)
+    asked = places(settings.indices, len(able)) if settings.indices.strip() else range(settings.first, end)
+    reasons |= {
+        face.index: f"at place {place}, which is not asked for" for place, face in enumerate(able) if place not in asked
+    }
+    return Choice(
+        numbered(faces[able[place].index] for place in asked if place < len(able)),
+        tuple(LeftOut(face, why) for face, why in zip(faces, reasons.values(), strict=True) if why is not None),
+    )
+
+
+def report(choices: Sequence[Choice]) -> str:
+    """What was taken of each frame, and why the rest was not, for people: a line for each, numbers from 1 on."""
+    lines = []
+    for frame, choice in enumerate(choices):
+        taken, left_out = len(choice.taken), len(choice.left_out)
+        lines.append(f"Image {frame + 1}: {taken} of {_faces(taken + left_out)} taken")
+        for each in choice.left_out:
+            across, down = each.face.centre
+            lines.append(
+                f"- face {each.face.index + 1} ({each.face.size:.0f} px at {across:.0f}, {down:.0f}): {each.reason}"
+            )
+    return "\n".join(lines)
+
+
+def _faces(count: int) -> str:
+    return "1 face" if count == 1 else f"{count} faces"
