@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -111,12 +111,7 @@ def restore(
     reasons = [reasons_to_skip(found, faces.width, faces.height, settings.selection) for found in faces.frames]
     if settings.blend.strength == 0:
         reasons = [[reason or "strength is 0" for reason in frame] for frame in reasons]
-    chosen = [
-        _Chosen(frame, position, face)
-        for frame, (found, why) in enumerate(zip(faces.frames, reasons, strict=True))
-        for position, (face, reason) in enumerate(zip(found, why, strict=True))
-        if reason is None
-    ]
+    chosen = _chosen_of(faces, reasons)
     enlargements: dict[tuple[int, int], float] = {}
     if chosen:
         progress = host.progress(len(chosen) * (2 if parses else 1), "restore faces")
@@ -140,16 +135,7 @@ def restore(
                 patches += patches_of(canvas, frames, crops, restored, look, region, parsed)
             blend(result, changed, canvas, patches, settings.blend.strength)
         canvas = result
-    outcomes = tuple(
-        tuple(
-            Outcome(face, "skipped", reason)
-            if reason is not None
-            else Outcome(face, "restored", None, enlargements[frame, position])
-            for position, (face, reason) in enumerate(zip(found, why, strict=True))
-        )
-        for frame, (found, why) in enumerate(zip(faces.frames, reasons, strict=True))
-    )
-    return Restoration(canvas, changed, outcomes)
+    return Restoration(canvas, changed, _outcomes_of(faces, reasons, enlargements))
 
 
 @dataclass(frozen=True)
@@ -159,6 +145,31 @@ class _Chosen:
     frame: int
     position: int
     face: Face
+
+
+def _chosen_of(faces: Faces, reasons: Sequence[Sequence[str | None]]) -> list[_Chosen]:
+    """The faces that nothing speaks against, frame by frame."""
+    return [
+        _Chosen(frame, position, face)
+        for frame, (found, why) in enumerate(zip(faces.frames, reasons, strict=True))
+        for position, (face, reason) in enumerate(zip(found, why, strict=True))
+        if reason is None
+    ]
+
+
+def _outcomes_of(
+    faces: Faces, reasons: Sequence[Sequence[str | None]], enlargements: Mapping[tuple[int, int], float]
+) -> tuple[tuple[Outcome, ...], ...]:
+    """What was done to each face of each frame; enlargements by frame and position."""
+    return tuple(
+        tuple(
+            Outcome(face, "skipped", reason)
+            if reason is not None
+            else Outcome(face, "restored", None, enlargements[frame, position])
+            for position, (face, reason) in enumerate(zip(found, why, strict=True))
+        )
+        for frame, (found, why) in enumerate(zip(faces.frames, reasons, strict=True))
+    )
 
 
 def _in_groups(
