@@ -5,8 +5,10 @@ from __future__ import annotations
 from .blending import BlendSettings, paste_crops
 from .outcome import Outcome
 from .prompts import PromptError, Wildcards
+from .refine_painting import RefinementError
+from .refine_plan import PromptSource
 from .refine_settings import RefineSettings
-from .refining import PromptSource, Refinement, RefinementError, refine
+from .refining import Refinement, refine
 from .restoring import Alignment, Restoration, RestorationError, RestoreSettings, restore
 
 __all__ = [

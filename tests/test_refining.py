@@ -274,6 +274,8 @@ def test_a_region_limits_what_changes() -> None:
     assert float(done.changed[0, :, 50:].max()) == 0
     assert float(done.changed[0, 85, 40]) == 1
     assert done.outcomes[0][1].reason == "the mask leaves nothing of it"
+    frames = picture()
+    assert refine(frames, faces_of(RIGHT), Painter(white), HOST, settings_of(), region=region).frames is frames
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
