@@ -5,12 +5,14 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from . import folders
+from .convert import FacesFrom, FacesTo
 from .crops import CropFaces, PasteFaces
 from .detect import DetectFaces
 from .loading import LoadFaceDetector, LoadFaceParser, LoadFaceRestorer
 from .refine import RefineFaces
 from .refine_diffusers import LoadDiffusersInpaint, RefineFacesDiffusers
 from .restore import RestoreFaces
+from .select import SelectFaces
 
 __all__ = ["NODES", "VisageExtension"]
 
@@ -19,6 +21,9 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     LoadFaceRestorer,
     LoadFaceParser,
     DetectFaces,
+    SelectFaces,
+    FacesFrom,
+    FacesTo,
     RestoreFaces,
     RefineFaces,
     LoadDiffusersInpaint,

@@ -11,6 +11,7 @@ from ..faces.face import Faces, in_reading_order
 from ..faces.selection import Selection, reasons_to_skip
 from ..models.detectors import DetectionSettings, Detector
 from . import views
+from .bridges import boxes_of, mask_of
 from .images import frames_of, to_socket
 from .settings import confidence_input
 from .types import DetectorSocket, FacesSocket, LoadedModel
@@ -89,7 +90,7 @@ class DetectFaces(io.ComfyNode):
         settings = DetectionSettings(confidence=confidence, tiles=tiles, rotations=rotations)
         faces = without_small(found_in(frames, detector, settings), min_size)
         shown = ui.PreviewImage(views.drawing(frames, faces), cls=cls) if preview else None
-        return io.NodeOutput(faces, views.bounding_boxes(faces), to_socket(views.mask(faces)), faces.count, ui=shown)
+        return io.NodeOutput(faces, boxes_of(faces), to_socket(mask_of(faces)), faces.count, ui=shown)
 
 
 def found_in(frames: Tensor, detector: LoadedModel[Detector], settings: DetectionSettings) -> Faces:

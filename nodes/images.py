@@ -35,11 +35,14 @@ def region_of(mask: Tensor | None, image: Tensor) -> Tensor | None:
 
     The black 64 x 64 mask that LoadImage gives for an image without alpha means "no mask", not "nowhere".
     """
-    if mask is None:
-        return None
-    if tuple(mask.shape[-2:]) == _NO_MASK and tuple(image.shape[1:3]) != _NO_MASK and not bool(mask.any()):
+    if mask is None or is_no_mask(mask, image.shape[1], image.shape[2]):
         return None
     return mask.float().clamp(0, 1)
+
+
+def is_no_mask(mask: Tensor, height: int, width: int) -> bool:
+    """Whether a MASK is what LoadImage gives for an image without alpha, and not one made for frames of that size."""
+    return tuple(mask.shape[-2:]) == _NO_MASK and (height, width) != _NO_MASK and not bool(mask.any())
 
 
 def to_socket(pixels: Tensor) -> Tensor:

@@ -8,6 +8,8 @@
 | VISAGE_INPAINTER | :class:`LoadedModel` of a :class:`~..models.refiners.Refiner`        |
 | FACES            | :class:`~..faces.face.Faces`: plain numbers, no tensors              |
 | FACE_CROPS       | :class:`~..faces.crops.Crops`: where crops were taken, no pixels     |
+| FACE_LANDMARKS   | of ComfyUI's MediaPipe nodes: see :mod:`.bridges.landmarks`          |
+| SEGS             | of the Impact Pack: see :mod:`.bridges.segs`                         |
 """
 
 from __future__ import annotations
@@ -27,6 +29,10 @@ ParserSocket = io.Custom("VISAGE_PARSER")
 InpainterSocket = io.Custom("VISAGE_INPAINTER")
 FacesSocket = io.Custom("FACES")
 FaceCropsSocket = io.Custom("FACE_CROPS")
+# Without the box that ComfyUI's own gives every input to begin with.
+BoxesSocket = io.Custom("BOUNDING_BOX")
+LandmarksSocket = io.Custom("FACE_LANDMARKS")
+SegsSocket = io.Custom("SEGS")
 
 
 @dataclass(frozen=True, eq=False)

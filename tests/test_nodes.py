@@ -124,13 +124,13 @@ def test_faces_below_the_least_size_are_left_out_and_the_rest_numbered_anew(pack
 
 def test_mask_follows_the_outline_of_a_detector_that_segments(pack: ModuleType) -> None:
     from visage.faces.face import Face, Faces
-    from visage.nodes import views
+    from visage.nodes.bridges import mask_of
 
     triangle = ((10.0, 10.0), (50.0, 10.0), (10.0, 50.0))
     outlined = Face((10, 10, 50, 50), outline=triangle)
     beyond = Face((70.0, 60.0, 200.0, 200.0))
     outside = Face((-40.0, -40.0, -5.0, -5.0))
-    mask = views.mask(Faces(100, 80, ((outlined, beyond, outside),)))[0]
+    mask = mask_of(Faces(100, 80, ((outlined, beyond, outside),)))[0]
     assert mask[15, 15] == 1
     assert mask[45, 45] == 0
     assert mask[79, 99] == 1

@@ -11,7 +11,14 @@ import pytest
 from visage.tests import comfy_side
 
 TESTS = Path(__file__).resolve().parent
-NODE_TESTS = ("test_nodes.py", "test_nodes_refine.py", "test_nodes_refine_diffusers.py", "test_nodes_schema.py")
+NODE_TESTS = (
+    "test_nodes.py",
+    "test_nodes_bridges.py",
+    "test_nodes_refine.py",
+    "test_nodes_refine_diffusers.py",
+    "test_nodes_schema.py",
+    "test_nodes_select.py",
+)
 
 
 def test_the_node_tests_pass_on_a_real_comfyui(tmp_path: Path) -> None:

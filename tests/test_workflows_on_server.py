@@ -197,6 +197,92 @@ def test_refine(server: Server, picture: np.ndarray, name: str) -> None:
     assert max(server.picture(crop).shape) == QUICKLY["max_size"]
 
 
+def group_of_two(picture: np.ndarray) -> np.ndarray:
+    """``[512, 768, 3]``: the face of a picture, and at its right one of half the size that begins at column 512."""
+    small = np.asarray(Image.fromarray(picture).resize((SIDE // 2, SIDE // 2), Image.Resampling.BICUBIC))
+    return np.concatenate([picture, np.pad(small, ((SIDE // 4, SIDE // 4), (0, 0), (0, 0)), mode="edge")], axis=1)
+
+
+def test_group_selected_faces(server: Server, picture: np.ndarray) -> None:
+    group = group_of_two(picture)
+    Image.fromarray(group).save(server.base / "input" / "group.png")
+    for changes, changed, untouched in (
+        ({"count": 1}, slice(0, SIDE), slice(SIDE, None)),
+        ({"indices": "-1"}, slice(SIDE, None), slice(0, SIDE)),
+    ):
+        made = prompt(server, "group_selected_faces", image="group.png", **changes)
+        done = server.run(made)
+        assert done["status"]["status_str"] == "success", done["status"]["messages"]
+        outputs = {made[number]["class_type"]: output for number, output in done["outputs"].items()}
+        (report,) = outputs["VisageSelectFaces"]["text"]
+        assert report.startswith("Image 1: 1 of 2 faces taken\n- face ")
+        restored = server.picture(outputs["SaveImage"]["images"][0])
+        assert np.array_equal(restored[:, untouched], group[:, untouched])
+        assert (restored[:, changed] != group[:, changed]).any()
+
+
+def test_faces_go_to_comfyuis_own_nodes_and_come_back(server: Server, picture: np.ndarray) -> None:
+    Image.fromarray(group_of_two(picture)).save(server.base / "input" / "group.png")
+    made = {
+        "image": {"class_type": "LoadImage", "inputs": {"image": "group.png"}},
+        "detector": {"class_type": "VisageLoadFaceDetector", "inputs": {"model_name": "yolov8n-face.pt"}},
+        "find": {
+            "class_type": "VisageDetectFaces",
+            "inputs": {
+                "image": ["image", 0],
+                "detector": ["detector", 0],
+                "confidence": 0.5,
+                "min_size": 0,
+                "tiles": "auto",
+                "rotations": False,
+                "preview": False,
+            },
+        },
+        "to": {"class_type": "VisageFacesTo", "inputs": {"faces": ["find", 0], "crop_factor": 3.0}},
+        "draw": {"class_type": "DrawBBoxes", "inputs": {"image": ["image", 0], "bboxes": ["to", 0]}},
+        "drawn": {"class_type": "PreviewImage", "inputs": {"images": ["draw", 0]}},
+        "grow": {"class_type": "GrowMask", "inputs": {"mask": ["to", 2], "expand": 8, "tapered_corners": False}},
+        "grown": {"class_type": "MaskPreview", "inputs": {"mask": ["grow", 0]}},
+        "box": {"class_type": "PrimitiveBoundingBox", "inputs": {"x": 600, "y": 400, "width": 64, "height": 48}},
+    }
+    sources = {"boxes": {"bboxes": ["to", 0]}, "segs": {"segs": ["to", 1]}, "mask": {"mask": ["grow", 0]}}
+    sources |= {
+        "one": {"bboxes": ["box", 0]},
+        "all": {name: wire for one in sources.values() for name, wire in one.items()},
+    }
+    for name, wires in sources.items():
+        made[name] = {"class_type": "VisageFacesFrom", "inputs": {"image": ["image", 0], "min_part": 8} | wires}
+        made[f"number of {name}"] = {"class_type": "PreviewAny", "inputs": {"source": [name, 1]}}
+        made[f"{name} to"] = {"class_type": "VisageFacesTo", "inputs": {"faces": [name, 0], "crop_factor": 1.0}}
+        made[f"mask of {name}"] = {"class_type": "MaskPreview", "inputs": {"mask": [f"{name} to", 2]}}
+    done = server.run(made)
+    assert done["status"]["status_str"] == "success", done["status"]["messages"]
+    outputs = done["outputs"]
+    numbers = {name: outputs[f"number of {name}"]["text"] for name in sources}
+    assert numbers == {"boxes": ["2"], "segs": ["2"], "mask": ["2"], "one": ["1"], "all": ["2"]}
+    masks = {name: server.picture(outputs[f"mask of {name}"]["images"][0])[..., 0] == 255 for name in sources}
+    grown = server.picture(outputs["grown"]["images"][0])[..., 0] == 255
+    assert np.array_equal(masks["mask"], grown)
+    assert grown.sum() > masks["boxes"].sum() > 0
+    assert not (masks["boxes"] & ~grown).any()
+    # At most a line of pixels on each side.
+    assert (masks["boxes"] ^ masks["segs"]).sum() < 8 * SIDE
+    assert (masks["one"].sum(), masks["one"][400:448, 600:664].all()) == (48 * 64, True)
+    # What is drawn lies on the sides of the boxes.
+    drawn = (server.picture(outputs["drawn"]["images"][0]) != group_of_two(picture)).any(-1)
+    assert drawn.any()
+    assert not (drawn & ~grown).any()
+
+
+def test_faces_from_nothing_and_unreadable_indices_are_refused_before_they_run(server: Server) -> None:
+    made = prompt(server, "group_selected_faces", indices="the first")
+    assert "'the first' is no place" in json.dumps(server.post(made))
+    image = {"class_type": "LoadImage", "inputs": {"image": "face.png"}}
+    faces = {"class_type": "VisageFacesFrom", "inputs": {"image": ["image", 0], "min_part": 8}}
+    shown = {"class_type": "PreviewAny", "inputs": {"source": ["faces", 1]}}
+    assert "connect bboxes" in json.dumps(server.post({"image": image, "faces": faces, "shown": shown}))
+
+
 def test_checkpoint_is_not_even_loaded_where_there_is_no_face(server: Server, picture: np.ndarray) -> None:
     made = prompt(server, "refine_portrait", image="nobody.png", ckpt_name="broken.safetensors")
     (encode, *_) = (node for node in made.values() if node["class_type"] == "CLIPTextEncode")

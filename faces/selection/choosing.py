@@ -53,9 +53,9 @@ def choose(
     able = ordered((face for face in numbered(faces) if reasons[face.index] is None), settings.order, width, height)
     end = settings.first + settings.count if settings.count else len(able)
     asked = places(settings.indices, len(able)) if settings.indices.strip() else range(settings.first, end)
-    reasons |= {
-        face.index: f"at place {place}, which is not asked for" for place, face in enumerate(able) if place not in asked
-    }
+    for place, face in enumerate(able):
+        if place not in asked:
+            reasons[face.index] = f"at place {place} of the order (from 0), which is not asked for"
     return Choice(
         numbered(faces[able[place].index] for place in asked if place < len(able)),
         tuple(LeftOut(face, why) for face, why in zip(faces, reasons.values(), strict=True) if why is not None),

@@ -40,6 +40,5 @@ def ordered(faces: Iterable[Face], order: Order, width: int, height: int) -> tup
         "smallest first": lambda face: face.width * face.height,
         "surest first": lambda face: -face.score,
     }
-    if order == "reading":
-        return reading_order(faces)
-    return tuple(sorted(faces, key=lambda face: (ranks[order](face), by_position(face))))
+    rank = ranks[order]
+    return tuple(sorted(faces, key=lambda face: (rank(face), by_position(face))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 
@@ -49,6 +50,10 @@ Guider, Sampler, Sigmas = Custom("GUIDER"), Custom("SAMPLER"), Custom("SIGMAS")
 Input, Output = _Input, _Output
 
 
+class Hidden(Enum):
+    unique_id = "UNIQUE_ID"
+
+
 @dataclass
 class Schema:
     node_id: str
@@ -60,6 +65,7 @@ class Schema:
     search_aliases: list[str] = field(default_factory=list)
     has_intermediate_output: bool = False
     is_output_node: bool = False
+    hidden: list[Hidden] = field(default_factory=list)
 
 
 class NodeOutput:
@@ -75,6 +81,9 @@ class NodeOutput:
 
 
 class ComfyNode:
+    # ComfyUI sets it while a workflow runs.
+    hidden = None
+
     @classmethod
     def GET_SCHEMA(cls) -> Schema:  # noqa: N802
         return cls.define_schema()

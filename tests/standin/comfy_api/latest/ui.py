@@ -1,4 +1,4 @@
-"""A stand-in for previews: it keeps the pictures."""
+"""A stand-in for what nodes show: it keeps the pictures and the text."""
 
 from __future__ import annotations
 
@@ -11,3 +11,11 @@ class PreviewImage:
 
     def as_dict(self) -> dict:
         return {"images": [{"filename": f"{number}.png"} for number in range(len(self.pictures))]}
+
+
+class PreviewText:
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+    def as_dict(self) -> dict:
+        return {"text": (self.value,)}

@@ -1,0 +1,94 @@
+"""The node that takes some of the faces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io, ui
+from torch import Tensor
+
+from ..faces.face import Faces
+from ..faces.selection import Choice, SelectSettings, choose, overlaps, places, report
+from ..fields import build
+from .images import is_no_mask
+from .setting_widgets import setting_widgets
+from .types import FacesSocket
+
+
+class SelectFaces(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisageSelectFaces",
+            display_name="Select Faces",
+            category="Visage",
+            description="Takes some of the faces and puts them in order. Says of each other one why it was left out.",
+            search_aliases=["filter faces", "sort faces", "pick face", "face index", "largest face", "segs filter"],
+            has_intermediate_output=True,
+            hidden=[io.Hidden.unique_id],
+            inputs=[
+                FacesSocket.Input("faces", tooltip="From Detect Faces."),
+                *setting_widgets(SelectSettings),
+                io.Mask.Input(
+                    "region",
+                    optional=True,
+                    tooltip=(
+                        "For region_rule: the part of the image in which faces are taken, or are not. Must be of the "
+                        "size of the image; the black 64x64 mask that Load Image gives for an image without alpha "
+                        "counts as no region."
+                    ),
+                ),
+            ],
+            outputs=[
+                FacesSocket.Output(
+                    "faces", tooltip="The faces that were taken, in the order that was asked for, numbered anew."
+                ),
+                FacesSocket.Output("others", tooltip="The faces that were left out, in the order in which they came."),
+                io.String.Output("report", tooltip="How many were taken, and of each of the others why it was not."),
+                io.Int.Output("number", tooltip="Number of faces taken, in all images together."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, indices: str | None = None) -> bool | str:
+        # From a link they are still unknown here and arrive as None.
+        try:
+            places(indices or "", 0)
+        except ValueError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def execute(cls, faces: Faces, region: Tensor | None = None, **inputs: Any) -> io.NodeOutput:
+        choices = chosen(faces, build(SelectSettings, inputs), region)
+        text = report(choices)
+        if cls.hidden is not None:
+            from server import PromptServer
+
+            # ComfyUI's page keeps the text of a PreviewText, but only this makes it show on a node.
+            PromptServer.instance.send_progress_text(text, cls.hidden.unique_id)
+        taken = faces.with_frames(choice.taken for choice in choices)
+        others = faces.with_frames((each.face for each in choice.left_out) for choice in choices)
+        return io.NodeOutput(taken, others, text, taken.count, ui=ui.PreviewText(text))
+
+
+def chosen(faces: Faces, settings: SelectSettings, region: Tensor | None) -> list[Choice]:
+    """What becomes of the faces of each frame.
+
+    Raises:
+        ValueError: the region is of another size than the frames, or the indices cannot be read.
+    """
+    width, height, frames = faces.width, faces.height, len(faces.frames)
+    if region is None or is_no_mask(region, height, width):
+        return [choose(found, width, height, settings) for found in faces.frames]
+    number, tall, wide = region.shape
+    if (wide, tall) != (width, height) or number not in (1, frames):
+        raise ValueError(
+            f"The region must be of the size of the image, {width} x {height} pixels, for each of {frames} image(s) or "
+            f"one for all. It has {number} of {wide} x {tall}."
+        )
+    layers = region.float().clamp(0, 1).expand(frames, -1, -1)
+    return [
+        choose(found, width, height, settings, overlaps(found, layer))
+        for found, layer in zip(faces.frames, layers, strict=True)
+    ]
