@@ -14,6 +14,7 @@ ALLOWED = {
     "fields": set(),
     "faces": {"faces", "fields"},
     "models": {"models", "faces", "fields"},
+    "training": {"training", "drawing", "models", "faces", "fields"},
     "pipeline": {"pipeline", "models", "faces", "fields"},
     "drawing": {"faces"},
     "cli": {"cli", "pipeline", "drawing", "models", "faces", "fields"},

@@ -12,13 +12,17 @@ from .mtcnn_files import mtcnn_tensors
 from .proposer import Proposer
 from .retinaface import RetinaFaceProposer, retinaface_backbone
 from .settings import DetectionSettings
+from .visage import VisageProposer, is_visage
 from .yolo import YoloProposer
 from .yolo_files import asks_for_ultralytics, is_yolo_metadata, read_yolo_pickle, yolo_from_safetensors
 from .yunet import YuNetProposer, is_yunet
 
 __all__ = ["DetectionSettings", "Detector", "load_detector"]
 
-_KNOWN = "YOLO (ultralytics, version 8 or newer), RetinaFace (facexlib), YuNet (ONNX) and MTCNN (facenet-pytorch)"
+_KNOWN = (
+    "YOLO (ultralytics, version 8 or newer), RetinaFace (facexlib), YuNet (ONNX), MTCNN (facenet-pytorch) and "
+    "visage-detect"
+)
 
 
 def load_detector(path: Path, host: Host) -> Detector:
@@ -26,7 +30,8 @@ def load_detector(path: Path, host: Host) -> Detector:
 
     Args:
         path: ultralytics YOLO (``.pt``, or safetensors from ``visage models convert``), facexlib's RetinaFace (pickle
-            or safetensors), YuNet (ONNX) or facenet-pytorch's MTCNN (any of its three files, see :mod:`.mtcnn_files`).
+            or safetensors), YuNet (ONNX), facenet-pytorch's MTCNN (any of its three files, see :mod:`.mtcnn_files`) or
+            visage-detect (safetensors).
         host: gets the network to look after.
 
     Raises:
@@ -59,6 +64,8 @@ def _from_tensors(weights: Weights, host: Host) -> Proposer:
     backbone = retinaface_backbone(weights.tensors)
     if backbone is not None:
         return RetinaFaceProposer(weights.path.name, backbone, weights.tensors, host)
+    if is_visage(weights.tensors):
+        return VisageProposer(weights.path.name, weights.tensors, host)
     mtcnn = mtcnn_tensors(weights)
     if mtcnn is not None:
         return MtcnnProposer(weights.path.name, mtcnn, host)

@@ -3,7 +3,7 @@ accuracy. Each has a folder of its own."""
 
 from __future__ import annotations
 
-from . import codeformer, elir, gfpgan, gpen, hifacegan, restoreformer, vqfr
+from . import codeformer, elir, gfpgan, gpen, hifacegan, restoreformer, visage, vqfr
 from .network import Kind
 
 KINDS: tuple[Kind, ...] = (
@@ -14,4 +14,5 @@ KINDS: tuple[Kind, ...] = (
     elir.KIND,
     gpen.KIND,
     hifacegan.KIND,
+    visage.KIND,
 )

@@ -1,0 +1,115 @@
+"""Texture, losses, and the identity network against OpenCV's run of the same file."""
+
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from visage.faces.alignment import ARCFACE, FFHQ
+from visage.training import losses
+from visage.training.identity import Identity
+from visage.training.onnx_file import Graph, Node, OnnxNetwork
+from visage.training.pictures import as_float, picture_files, read_pictures
+from visage.training.texture import SIGMAS, bands, energies, gaussian, luma
+
+
+def test_gaussian_is_that_of_opencv(generator: torch.Generator) -> None:
+    image = torch.rand((1, 1, 40, 57), generator=generator)
+    for sigma in (1.0, 3.5):
+        side = 2 * math.ceil(3 * sigma) + 1
+        theirs = cv2.GaussianBlur(image[0, 0].numpy(), (side, side), sigma, borderType=cv2.BORDER_REPLICATE)
+        assert np.abs(gaussian(image, sigma)[0, 0].numpy() - theirs).max() < 1e-5
+
+
+def test_bands_add_up_to_the_picture(generator: torch.Generator) -> None:
+    images = torch.rand((2, 3, 48, 48), generator=generator)
+    coarse = gaussian(luma(images), SIGMAS[-1])
+    # Blurring in steps cuts each kernel off at three deviations, and repeats the border at each.
+    difference = (sum(bands(images)) + coarse - luma(images))[..., 14:-14, 14:-14]
+    assert difference.abs().max() < 5e-3
+
+
+def test_energy_of_a_wave_lies_in_its_band() -> None:
+    x = torch.arange(256.0)
+    for wavelength, expected in ((3, 0), (9, 1), (20, 2)):
+        wave = 0.5 + 0.2 * torch.sin(2 * torch.pi * x / wavelength)
+        found = energies(wave.expand(1, 3, 256, 256))[0]
+        assert found.argmax() == expected
+    # Far above the finest Gaussian all of the wave's power, half its height squared, is in the finest band.
+    wave = 0.5 + 0.2 * torch.sin(2 * torch.pi * x / 2.5)
+    assert energies(wave.expand(1, 3, 256, 256))[0, 0].item() == pytest.approx(0.02, rel=0.1)
+
+
+def test_texture_strength_asks_for_strength_and_not_for_phase(generator: torch.Generator) -> None:
+    truth = 0.5 + 0.05 * torch.randn((1, 3, 128, 128), generator=generator)
+    other = 0.5 + 0.05 * torch.randn((1, 3, 128, 128), generator=generator)
+    smooth, rough = torch.full_like(truth, 0.5), 0.5 + 2 * (truth - 0.5)
+    same, like, less, more = (losses.texture_strength(one, truth).item() for one in (truth, other, smooth, rough))
+    assert same == 0
+    assert like < 0.2 * less
+    assert more == pytest.approx(less, rel=0.1)
+    # A difference of pixels would have it the other way round.
+    assert losses.charbonnier(smooth, truth) < losses.charbonnier(other, truth)
+
+
+def test_texture_strength_has_gradients_where_there_is_none() -> None:
+    smooth = torch.full((1, 3, 64, 64), 0.5, requires_grad=True)
+    losses.texture_strength(smooth, torch.rand(1, 3, 64, 64)).backward()
+    assert smooth.grad is not None
+    assert smooth.grad.isfinite().all()
+
+
+def test_charbonnier_and_hinge_are_their_formulas() -> None:
+    assert losses.charbonnier(torch.tensor([0.3, 0.0]), torch.zeros(2)).item() == pytest.approx(
+        (math.hypot(0.3, 1e-3) + 1e-3) / 2
+    )
+    true, made = torch.tensor([2.0, 0.5]), torch.tensor([-3.0, 0.0])
+    assert losses.told_apart(true, made).item() == pytest.approx(0.25 + 0.5)
+    assert losses.fooled(made).item() == 1.5
+    same = torch.eye(2)
+    assert losses.unlike(same, same).item() == 0
+    assert losses.unlike(same, same.flip(0)).item() == 1
+
+
+def test_unknown_onnx_operations_are_named() -> None:
+    node = Node("Softmax", ("x",), "y", {}, {})
+    with pytest.raises(ValueError, match="Softmax"):
+        OnnxNetwork(Graph([node], {}))
+
+
+@pytest.fixture(scope="module")
+def faces(data: Path) -> torch.Tensor:
+    return as_float(read_pictures(picture_files(data / "faces512" / "val")[:3]))
+
+
+def test_identity_is_that_of_opencv_on_real_faces(data: Path, faces: torch.Tensor) -> None:
+    path = data / "weights" / "MobileFaceNet.onnx"
+    identity = Identity(path)
+    theirs = cv2.dnn.readNetFromONNX(str(path))
+    crops = torch.nn.functional.interpolate(faces, (112, 112), mode="area")
+    for crop in crops:
+        theirs.setInput((crop * 2 - 1)[None].numpy())
+        expected = torch.from_numpy(np.array(theirs.forward()))
+        assert (identity.network(crop[None] * 2 - 1) - expected).abs().max() < 1e-4
+
+
+def test_identity_takes_the_arcface_crop_and_has_gradients(data: Path, faces: torch.Tensor) -> None:
+    identity = Identity(data / "weights" / "MobileFaceNet.onnx")
+    assert len(list(identity.parameters())) == 0
+    # The grid lands on FFHQ's landmarks where ArcFace has them.
+    places = ((identity.grid[0] + 1) / 2 * FFHQ.size - 0.5).double()
+    for (x, y), wanted in zip(ARCFACE.points, FFHQ.points, strict=True):
+        found = places[round(y), round(x)]
+        assert (found - torch.tensor(wanted)).norm() < 10
+    given = faces.clone().requires_grad_()
+    embeddings = identity(given)
+    assert torch.allclose(embeddings.norm(dim=1), torch.ones(3))
+    others = embeddings @ embeddings.T - torch.eye(3)
+    assert others.max() < 0.6
+    blurred = torch.nn.functional.avg_pool2d(torch.nn.functional.pad(faces, (8,) * 4, mode="reflect"), 17, 1)
+    assert losses.unlike(identity(blurred), embeddings.detach()) > 0.1
+    losses.unlike(embeddings, embeddings.detach().roll(1, 0)).backward()
+    assert given.grad is not None
+    assert given.grad.abs().max() > 0

@@ -1,0 +1,201 @@
+"""The built-in restorer: its network, its training that stops and goes on, its file, and how it is measured."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from visage.models.host import TorchHost
+from visage.models.restorers import load_restorer
+from visage.models.restorers.visage import SIDE, VisageRestorer, layout
+from visage.training.restorer import PRESETS, RestorerJob, Settings
+from visage.training.restorer_evaluation import SHARP, as_they_are, contact_sheet, evaluate, report, restoring
+from visage.training.restorer_export import MOST_BYTES, export
+from visage.training.restorer_measures import Measures, measure, table
+from visage.training.run import Pace, run
+
+TINY = Settings(widths=(8, 8, 12), blocks=(1, 0, 1), steps=6, parts=2, wholes=1, part=64, warm_up=2, whole_from=0.6)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Networks this small only wait for a second one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+class Means(nn.Module):
+    """Stands in for the identity network: 16 means of the picture, as a vector of length 1."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        means = nn.functional.adaptive_avg_pool2d(images.mean(1, keepdim=True), 4).flatten(1)
+        return nn.functional.normalize(means - means.mean(1, keepdim=True) + 1e-3, dim=1)
+
+
+@pytest.fixture(scope="module")
+def faces() -> torch.Tensor:
+    coarse = torch.rand((3, 3, 32, 32), generator=torch.Generator().manual_seed(1))
+    return (nn.functional.interpolate(coarse, (SIDE, SIDE), mode="bicubic").clamp(0, 1) * 255).byte()
+
+
+def job(faces: torch.Tensor, settings: Settings = TINY) -> RestorerJob:
+    return RestorerJob(settings, faces, Means(), torch.device("cpu"))
+
+
+def fresh(settings: Settings) -> VisageRestorer:
+    return VisageRestorer(settings.widths, settings.blocks).reset(torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def stirred() -> VisageRestorer:
+    network = fresh(TINY).eval()
+    chance = torch.Generator().manual_seed(2)
+    for parameter in network.parameters():
+        parameter.data += 0.05 * torch.randn(parameter.shape, generator=chance)
+    return network
+
+
+def test_a_fresh_network_hands_on_its_input_bit_by_bit(generator: torch.Generator) -> None:
+    images = torch.rand((2, 3, 96, 64), generator=generator)
+    assert torch.equal(fresh(TINY)(images), images)
+
+
+def test_a_closed_gate_changes_nothing_and_an_open_one_does(
+    stirred: VisageRestorer, generator: torch.Generator
+) -> None:
+    images = torch.rand((1, 3, 64, 64), generator=generator)
+    assert (stirred(images) - images).abs().max() > 0.01
+    stirred.gate.bias.data.fill_(-100)
+    assert torch.equal(stirred(images), images)
+
+
+def test_the_gate_learns_however_large_the_features_are(stirred: VisageRestorer, generator: torch.Generator) -> None:
+    """A gate on the bare features shut for good after a few steps at too high a rate."""
+    for parameter in (
+        stirred.head.weight,
+        *(layer.weight for layer in stirred.up.modules() if hasattr(layer, "weight")),
+    ):
+        parameter.data *= 100
+    stirred(torch.rand((1, 3, 64, 64), generator=generator)).square().mean().backward()
+    assert stirred.gate.weight.grad is not None
+    assert stirred.gate.weight.grad.abs().max() > 1e-6
+
+
+def test_the_place_of_a_part_counts(stirred: VisageRestorer, generator: torch.Generator) -> None:
+    images = torch.rand((1, 3, 64, 64), generator=generator).expand(2, -1, -1, -1)
+    apart = stirred(images, torch.tensor([[0, 0], [9, 20]]))
+    assert torch.allclose(apart[0], stirred(images[:1])[0], atol=1e-4)
+    assert (apart[0] - apart[1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_the_file_of_a_preset_is_small_enough(preset: str) -> None:
+    settings = PRESETS[preset]
+    with torch.device("meta"):
+        network = VisageRestorer(settings.widths, settings.blocks)
+    assert 2 * sum(parameter.numel() for parameter in network.parameters()) < MOST_BYTES
+    assert layout(network.state_dict()) == (list(settings.widths), list(settings.blocks))
+    assert settings.part % network.unit == 0
+
+
+def test_a_run_in_pieces_gives_the_bits_of_a_run_in_one(tmp_path: Path, faces: torch.Tensor) -> None:
+    """Parts and whole faces, identity and discriminator included."""
+    settings = replace(TINY, adversarial=0.01, adversarial_from=0.3, discriminator_width=4)
+    whole = job(faces, settings)
+    run(whole, tmp_path / "whole", Pace())
+    done = 0
+    for _ in range(8):
+        piece = job(faces, settings)
+        done = run(piece, tmp_path / "pieces", Pace(minutes=1e-9 if done == 0 else 0.0005))
+        if done == settings.steps:
+            break
+        torch.rand(5)
+    if done < settings.steps:
+        piece = job(faces, settings)
+        run(piece, tmp_path / "pieces", Pace())
+    for ours, theirs in ((piece.network, whole.network), (piece.average.module, whole.average.module)):
+        assert all(map(torch.equal, ours.state_dict().values(), theirs.state_dict().values()))
+
+
+def test_steps_lower_the_loss(faces: torch.Tensor) -> None:
+    trained = job(faces, replace(TINY, steps=1000, rate=3e-3, warm_up=1))
+    # The same batch again and again.
+    pixels = [trained.step(1)["pixels"].item() for _ in range(40)]
+    assert pixels[-1] < 0.9 * pixels[0]
+
+
+def test_the_shipped_file_gives_the_average_within_a_level(tmp_path: Path, faces: torch.Tensor) -> None:
+    from safetensors import safe_open
+
+    trained = job(faces, replace(TINY, rate=5e-3))
+    run(trained, tmp_path, Pace())
+    path = tmp_path / "renamed.safetensors"
+    assert export(tmp_path, path, "7") == path.stat().st_size
+    with safe_open(path, "pt") as file:
+        assert file.metadata()["version"] == "7"
+        assert file.metadata()["visage"] == "visage-restore"
+        assert {file.get_slice(name).get_dtype() for name in file.keys()} == {"F16"}  # noqa: SIM118 - not a dict
+    restorer = load_restorer(path, TorchHost("cpu", quiet=True))
+    assert restorer.architecture == "Visage"
+    assert restorer.crop_size(40) == SIDE
+    crops = faces[:2].float() / 255
+    with torch.no_grad():
+        expected = trained.average.module(crops).clamp(0, 1)
+    assert (restorer.restore(crops) - expected).abs().max() * 255 < 1
+    assert not torch.equal(expected, crops)
+
+
+def test_measures_are_those_of_simple_pictures() -> None:
+    truth = torch.full((1, 3, 64, 64), 0.5)
+    truth[..., ::2] += 0.1
+    half = 0.5 + (truth - 0.5) / 2
+    (same,) = measure("mild", "none", ["male_white_12"], (truth, half, truth), Means())
+    assert (same.texture, same.psnr) == (pytest.approx(1), 100)
+    assert same.identity == pytest.approx(1)
+    assert same.changed == pytest.approx(0.025 * 255, rel=1e-4)
+    assert same.group == "male_white"
+    (weaker,) = measure("mild", "none", ["tpdne_0001"], (truth, half, half), Means())
+    assert weaker.texture == pytest.approx(0.25, rel=1e-3)
+    assert weaker.psnr == pytest.approx(-10 * torch.log10(torch.tensor(0.05**2 / 2)).item(), abs=0.01)
+    assert weaker.changed == 0
+
+
+def test_tables_give_mean_and_spread_by_key() -> None:
+    def one(picture: str, psnr: float) -> Measures:
+        return Measures("mild", "none", picture, psnr, 0.5, 1.0, (1.0, 1.0, 1.0), 0.0)
+
+    text = table([one("a_1", 20.0), one("a_2", 30.0), one("b_1", 40.0)], ("method", "group"))
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
+    assert rows[0][:4] == ["method", "group", "faces", "PSNR dB"]
+    assert rows[2][:4] == ["none", "a", "2", "25.00 ± 5.00"]
+    assert rows[3][:4] == ["none", "b", "1", "40.00 ± 0.00"]
+
+
+def test_evaluation_writes_what_it_saw(tmp_path: Path, faces: torch.Tensor, stirred: VisageRestorer) -> None:
+    import cv2
+    from safetensors.torch import save_file
+
+    files = []
+    for number, face in enumerate(faces[:2]):
+        files.append(tmp_path / f"female_black_{number}.png")
+        cv2.imwrite(str(files[-1]), face.flip(0).permute(1, 2, 0).numpy())
+    save_file(stirred.state_dict(), tmp_path / "tiny.safetensors")
+    tiny = restoring(tmp_path / "tiny.safetensors", TorchHost("cpu", quiet=True))
+    measures, examples = evaluate(files, {"degraded": as_they_are, "tiny": tiny}, Means(), shown=1)
+    assert len(measures) == 2 * 4 * 2
+    sharp = [one for one in measures if (one.level, one.method) == (SHARP, "degraded")]
+    assert all((one.psnr, one.changed) == (100, 0) for one in sharp)
+    mild, strong = (
+        sum(one.psnr for one in measures if (one.level, one.method) == (level, "degraded"))
+        for level in ("mild", "strong")
+    )
+    assert mild > strong
+    again, _ = evaluate(files, {"degraded": as_they_are, "tiny": tiny}, Means())
+    assert again == measures
+    assert contact_sheet(examples).shape == (4 * SIDE, 3 * SIDE, 3)
+    text = report(measures, ("truth", "degraded", "tiny"))
+    assert text.count("female_black") == 8
+    assert "2 faces" in text

@@ -1,0 +1,165 @@
+"""Trains visage-detect: ``python -m visage.training.detector --data ... --out ...``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..models.detectors.visage import VisageDetect, Widths, cells_of, decoded
+from .composites import Recipe, Sources, Truth, composites
+from .detector_export import export, remeasured
+from .detector_loss import losses
+from .pictures import generator_of
+from .run import Pace, mixed, pick_device, run
+from .schedule import Average, cosine
+from .sources import training_sources
+
+# Batches from which the statistics of the averaged network are measured, from a seed of their own.
+_MEASURING_BATCHES = 40
+_MEASURING_SEED = 77
+_AVERAGE = 0.999
+_WEIGHT_DECAY = 0.01
+# Gradients of the first steps, when boxes are wild, are longer than this; later ones are not.
+_LONGEST_GRADIENT = 10.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole run.
+
+    Attributes:
+        recipe: of the pictures.
+        batch: pictures in a step.
+        steps: of the run; the learning rate falls along them.
+        rate: highest learning rate, of AdamW.
+        sheet: side in pixels of the pictures from which composites are made.
+        widths: of the network.
+        warm_up: steps in which the learning rate rises.
+        seed: of the first weights and of all pictures.
+    """
+
+    recipe: Recipe
+    batch: int
+    steps: int
+    rate: float
+    sheet: int
+    widths: Widths = Widths()
+    warm_up: int = 200
+    seed: int = 1
+
+
+PLANS = {
+    "cpu": Plan(Recipe(), batch=16, steps=5_000, rate=2e-3, sheet=256),
+    "cuda": Plan(
+        Recipe(side=640, largest=520.0, most_faces=14, most_decoys=6), batch=64, steps=20_000, rate=2e-3, sheet=512
+    ),
+}
+
+
+class DetectorJob:
+    """The training of one detector, see :class:`~.run.Job`."""
+
+    def __init__(self, plan: Plan, sources: Sources, device: torch.device) -> None:
+        self.plan = plan
+        self.device = device
+        self._sources = sources.to(device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(plan.seed)
+            self.network = VisageDetect(plan.widths, normalised=True)
+        # The stubs of torch know only the layout of tensors here.
+        self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = Average(self.network, _AVERAGE)
+        self._optimiser = torch.optim.AdamW(self.network.parameters(), plan.rate, weight_decay=_WEIGHT_DECAY)
+        self._cells = cells_of(plan.recipe.side, plan.recipe.side, device)
+
+    @property
+    def steps(self) -> int:
+        return self.plan.steps
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return asdict(self.plan)
+
+    def pictures(self, seed: int, number: int) -> tuple[Tensor, Truth]:
+        """The batch of step ``number``, in the layout and on the device of the network."""
+        generator = generator_of(seed, number)
+        pictures, truth = composites(self._sources, self.plan.recipe, self.plan.batch, generator)
+        return pictures.contiguous(memory_format=torch.channels_last), truth.to(self.device)
+
+    def step(self, number: int) -> Mapping[str, Tensor]:
+        for group in self._optimiser.param_groups:
+            group["lr"] = self.plan.rate * cosine(number, self.plan.steps, self.plan.warm_up)
+        pictures, truth = self.pictures(self.plan.seed, number)
+        self.network.train()
+        with mixed(self.device):
+            maps = self.network(pictures)
+        parts = losses(decoded(maps, self._cells), self._cells, truth)
+        self._optimiser.zero_grad(set_to_none=True)
+        parts.total.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), _LONGEST_GRADIENT)
+        self._optimiser.step()
+        self.average.update(self.network, number + 1)
+        told = {"loss": parts.total, "score": parts.score, "box": parts.box, "landmarks": parts.landmarks}
+        return {name: value.detach() for name, value in told.items()}
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.module.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.average.module.load_state_dict(state["average"])
+        self._optimiser.load_state_dict(state["optimiser"])
+
+    def finished(self) -> VisageDetect:
+        """The averaged network with statistics of its own, ready for :func:`~.detector_export.export`."""
+        return remeasured(self.average.module, self._measuring())
+
+    def _measuring(self) -> Iterator[Tensor]:
+        for number in range(_MEASURING_BATCHES):
+            yield self.pictures(_MEASURING_SEED, number)[0]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Trains visage-detect, going on from the checkpoint in the output folder if there is one."""
+    parser = argparse.ArgumentParser(prog="python -m visage.training.detector", description=main.__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with faces512 and portraits")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run: checkpoint and log")
+    parser.add_argument("--device", default=None, help="cpu, cuda, ... (the best there is)")
+    parser.add_argument("--minutes", type=float, default=None, help="stop after that time, to go on later")
+    parser.add_argument("--steps", type=int, default=None, help="length of the whole run")
+    parser.add_argument("--batch", type=int, default=None, help="pictures in a step")
+    parser.add_argument("--side", type=int, default=None, help="side of the pictures in pixels, a multiple of 32")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--most", type=int, default=None, help="use at most this many pictures of each data folder")
+    parser.add_argument("--export", type=Path, default=None, help="write the averaged network to this file at the end")
+    parser.add_argument("--threshold", type=float, default=0.5, help="score that the exported file gives as 0.5")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    device = pick_device(options.device)
+    plan = PLANS["cuda" if device.type == "cuda" else "cpu"]
+    plan = replace(
+        plan,
+        recipe=replace(plan.recipe, side=options.side or plan.recipe.side),
+        steps=options.steps or plan.steps,
+        batch=options.batch or plan.batch,
+        seed=options.seed,
+    )
+    job = DetectorJob(plan, training_sources(options.data, plan.sheet, most=options.most), device)
+    done = run(job, options.out, Pace(options.minutes))
+    if options.export is not None:
+        export(job.finished(), options.export, threshold=options.threshold, steps=done)
+
+
+if __name__ == "__main__":
+    main()

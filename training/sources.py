@@ -1,0 +1,104 @@
+"""What composites are made of, read from the data folder: labelled faces, whole portraits, places without faces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from torch import Tensor
+
+from .composites import Sources
+from .labels import CACHE, Label, labels_file, load_labels
+from .pictures import read_picture
+from .sheets import Piece, around_face, covered, free_pieces, joined_sheets, largest_square, sheets_of, single_face
+from .textures import TRAINING_PICTURES, generated, library_pictures
+
+FACES = "faces512/train"
+PORTRAITS = "portraits/train"
+# Every how many-th portrait serves with its face filled in.
+_COVERED_EVERY = 4
+_PATTERNS = 420
+_SEED = 31
+_THREADS = 2
+_AT_ONCE = 64
+
+
+class NoLabelsError(Exception):
+    """The labels are to be made first. The message says how."""
+
+
+def labelled(folder: str, cache: Path = CACHE) -> dict[str, Label]:
+    """The labels of a data folder.
+
+    Raises:
+        NoLabelsError: there are none.
+    """
+    labels = load_labels(labels_file(folder, cache))
+    if not labels:
+        raise NoLabelsError(
+            f"There are no labels of {folder}. Make them with `python -m visage.training.labels --data ...`."
+        )
+    return labels
+
+
+def training_sources(data: Path, side: int, *, most: int | None = None, cache: Path = CACHE) -> Sources:
+    """Sheets of the training folders.
+
+    Args:
+        data: folder with ``faces512`` and ``portraits``.
+        side: of the sheets, a power of two; 3,100 faces, 1,000 scenes and 2,500 others of 256 px take 1.7 GB.
+        most: read at most this many pictures of each folder.
+
+    Raises:
+        NoLabelsError: as :func:`labelled`.
+    """
+    portraits = list(_read(data / PORTRAITS, labelled(PORTRAITS, cache), most))
+    # Where nothing was found there may be a face that all have missed.
+    sure = [(picture, label) for picture, label in portraits if label.faces]
+    closely = [around_face(picture, face) for picture, label in portraits if (face := single_face(label))]
+    whole = [largest_square(picture, face) for picture, label in portraits if (face := single_face(label))]
+    empty = [piece for picture, label in sure for piece in free_pieces(picture, label)]
+    bare = [largest_square(covered(*portrait), None) for portrait in sure[::_COVERED_EVERY]]
+    faces = _read(data / FACES, labelled(FACES, cache), most)
+    return Sources(
+        joined_sheets(
+            [
+                sheets_of(
+                    (around_face(picture, face) for picture, label in faces if (face := single_face(label))), side
+                ),
+                sheets_of(closely, side),
+            ]
+        ),
+        sheets_of(whole, side),
+        joined_sheets([sheets_of([*empty, *bare], side), sheets_of(_without_people(side), side)]),
+    )
+
+
+def _read(folder: Path, labels: Mapping[str, Label], most: int | None) -> Iterator[tuple[Tensor, Label]]:
+    """The labelled pictures of a folder, evenly chosen from all if not all are wanted, read some at a time."""
+    names = sorted(labels)
+    names = names[:: max(1, len(names) // most)][:most] if most else names
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for start in range(0, len(names), _AT_ONCE):
+            some = names[start : start + _AT_ONCE]
+            pictures = pool.map(read_picture, [folder / name for name in some])
+            yield from zip(pictures, [labels[name] for name in some], strict=True)
+
+
+def _without_people(side: int) -> Iterator[Piece]:
+    """Photographs of things, whole and in four quarters, and generated patterns."""
+    for picture in library_pictures(TRAINING_PICTURES):
+        yield from views_of(picture)
+    for pattern in generated(_PATTERNS, side, _SEED):
+        yield Piece(pattern, 0, 0, side)
+
+
+def views_of(picture: Tensor) -> list[Piece]:
+    """The largest square in the middle of a picture, and squares of half its side from the four corners."""
+    height, width = picture.shape[1:]
+    side = min(height, width)
+    part = side // 2
+    corners = [(left, top) for left in (0, width - part) for top in (0, height - part)]
+    whole = Piece(picture, (width - side) // 2, (height - side) // 2, side)
+    return [whole, *(Piece(picture, left, top, part) for left, top in corners)]
