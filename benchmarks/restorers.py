@@ -9,7 +9,8 @@ above 1 where ours is faster.
 
 The ceiling is what the device reaches in one large matrix product of the same type; a network's share of it is its
 floating-point operations per second over that. Operations are counted in the network's own convolutions and products,
-so work that is saved is not counted as done.
+so work that is saved is not counted as done. Both are taken by the clock: where the machine does other things as well
+the share means little and may even exceed 1.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -132,12 +133,14 @@ def measured(
 ) -> list[Row]:
     network = load_network(path)
     network.module.to(device)
-    face = read_fingerprint(name).crop().to(device)
+    # Some are compared with their authors' on smaller crops than those that they restore.
+    face = replace(read_fingerprint(name), side=network.architecture.side or 512).crop().to(device)
     work = operations(network, face)
     plain = plain_network(path, network)
     rows: list[Row] = []
     for precision, most in ceilings.items():
         if precision == "bf16" and not network.architecture.bf16:
+            print(f"{name:16} bf16 is left out: not known to be accurate for {network.architecture.name}", flush=True)
             continue
         dtype = DTYPES[precision]
         # The plain loop may run through the same module, so this one is a copy wherever it is cast.
@@ -148,7 +151,11 @@ def measured(
             def ours(module: nn.Module = module, faces: Tensor = faces, dtype: torch.dtype = dtype) -> object:
                 return forward(network, module, faces, dtype)
 
-            ours_seconds, plain_seconds = in_turn([ours, lambda: plain(face)], rounds, device)
+            try:
+                ours_seconds, plain_seconds = in_turn([ours, lambda: plain(face)], rounds, device)
+            except torch.OutOfMemoryError:
+                print(f"{name:16} {precision} x{batch:<3} does not fit into the memory of {device}", flush=True)
+                break
             per_face = ours_seconds / batch
             rows.append(
                 Row(
@@ -185,14 +192,25 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def usable_device(name: str) -> torch.device:
+    """Raises ``SystemExit`` with a sentence where there is no such device."""
+    try:
+        return torch.empty(1, device=name).device
+    # PyTorch built without CUDA says so with an AssertionError.
+    except (RuntimeError, AssertionError) as error:
+        raise SystemExit(
+            f"There is no device {name} here ({str(error).splitlines()[0]}). Choose --device cpu."
+        ) from error
+
+
 def main() -> int:
     given = arguments()
-    device = torch.device(given.device)
+    device = usable_device(given.device)
     batches = given.batches or ([1] if device.type == "cpu" else [1, 8, 32])
     precisions: tuple[Precision, ...] = ("fp32", "bf16")
     ceilings = {precision: ceiling(device, DTYPES[precision]) for precision in precisions}
     for precision, most in ceilings.items():
-        print(f"ceiling {precision}: {most / 1e12:.2f} TFLOP/s")
+        print(f"ceiling {precision}: {most / 1e9:.0f} GFLOP/s")
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         for name in given.only:

@@ -53,10 +53,20 @@ class LoadFaceRestorer(io.ComfyNode):
             display_name="Load Face Restorer",
             category="Visage/loaders",
             description=(
-                "Loads a network that makes faces sharp and whole again: GFPGAN, CodeFormer, RestoreFormer, or an "
-                "upscaler of the Real-ESRGAN kind."
+                "Loads a network that makes faces sharp and whole again: GFPGAN, CodeFormer, RestoreFormer, VQFR, "
+                "GPEN, HiFaceGAN, ELIR, or an upscaler of the Real-ESRGAN kind."
             ),
-            search_aliases=["face restore model loader", "gfpgan", "codeformer", "restoreformer", "facerestore"],
+            search_aliases=[
+                "face restore model loader",
+                "gfpgan",
+                "codeformer",
+                "restoreformer",
+                "vqfr",
+                "gpen",
+                "hifacegan",
+                "elir",
+                "facerestore",
+            ],
             inputs=[
                 _model_input(folders.RESTORERS),
                 io.Combo.Input(

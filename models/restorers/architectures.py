@@ -16,18 +16,20 @@ it.
     GFPGAN, random weights               0.48     2.3     4.0   allowed
     GPEN 512, random weights             0.54     3.3     5.7   allowed
     GPEN 256, random weights             0.52     3.3     5.9   allowed
+    ELIR, random weights                 0.62     2.8     4.2   allowed; likewise with 1 and with 20 steps
     realesr-general-x4v3, photographs    0.34     2.1     5.4   allowed (architecture Compact)
     RestoreFormer, random weights        4.67    47.8      73   refused: at 1.6 % of the places another code wins
     RestoreFormer++, random weights      11.1    78.1     107   refused: likewise at 3.1 %
     VQFR v1, random weights              0.74     4.0     5.1   refused: as RestoreFormer (no other code in 16 places)
     VQFR v2, random weights              0.87     4.3     5.9   refused: likewise
     HiFaceGAN, random weights            0.97    10.1    17.7   refused: the weights of its poolings are exponentials
-    CodeFormer, ELIR                        -       -       -   refused: not measured
+    CodeFormer, random weights           1.16    17.8    38.6   refused: the generator itself, no other code won
 
-Random weights have every parameter away from zero and an output spread like a picture's; RestoreFormer was given 256
-pixels, VQFR 128. With the same codes on both sides, RestoreFormer would be at 0.85 and 4.9. Architectures that are not
-in this table are refused too: random weights say little about them, and no real ones were measured. fp16 is offered
-for none: GFPGAN's style modulation and both codebooks lose more in it than it saves.
+Random weights have every parameter away from zero and an output spread like a picture's; RestoreFormer and ELIR were
+given 256 pixels, VQFR 128, and CodeFormer, half as wide as the official one, 256. With the same codes on both sides,
+RestoreFormer would be at 0.85 and 4.9. Architectures that are not in this table are refused too: random weights say
+little about them, and no real ones were measured. fp16 is offered for none: GFPGAN's style modulation and both
+codebooks lose more in it than it saves.
 """
 
 from __future__ import annotations

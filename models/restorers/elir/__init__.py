@@ -31,7 +31,7 @@ ARCHITECTURE = Architecture(
     side=512,
     acts_on_fidelity=False,
     bytes_per_pixel=1800,
-    bf16=False,
+    bf16=True,
 )
 
 
