@@ -22,8 +22,8 @@ ENGLISH = ROOT / "locales" / "en" / "nodeDefs.json"
 UPDATE = os.environ.get("VISAGE_UPDATE") == "1"
 # What may be chosen of these depends on ComfyUI and on the packs beside this one.
 CHOSEN_BY_COMFYUI = {("VisageRefineFaces", "sampler"), ("VisageRefineFaces", "scheduler")}
-# What the tooltip of these says depends on the files that are there, so it has no translation.
-NOT_TRANSLATED = {"model_name"}
+# What may be chosen of these, the default and what the tooltip says depend on the files that are there.
+OF_THE_FILES = {"model_name"}
 PARAMETERS = ("default", "min", "max", "step", "options", "lazy", "advanced", "force_input", "socketless")
 
 
@@ -51,6 +51,8 @@ def as_data(schema: Any) -> dict[str, Any]:
 
 def socket_data(node: str, socket: Any) -> dict[str, Any]:
     given = {name: getattr(socket, name, None) for name in PARAMETERS}
+    if socket.id in OF_THE_FILES:
+        del given["options"], given["default"]
     if (node, socket.id) in CHOSEN_BY_COMFYUI:
         del given["options"]
     data = {"id": socket.id, "type": socket.get_io_type(), "optional": bool(socket.optional)}
@@ -59,7 +61,7 @@ def socket_data(node: str, socket: Any) -> dict[str, Any]:
 
 def texts(schema: Any) -> dict[str, Any]:
     inputs = {
-        socket.id: {"name": socket.id} | ({} if socket.id in NOT_TRANSLATED else {"tooltip": socket.tooltip})
+        socket.id: {"name": socket.id} | ({} if socket.id in OF_THE_FILES else {"tooltip": socket.tooltip})
         for socket in schema.inputs
     }
     outputs = {
