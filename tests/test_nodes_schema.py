@@ -126,7 +126,7 @@ def test_help_pages_give_the_defaults_of_the_nodes(schemas: dict[str, Any]) -> N
         page = (ROOT / "js" / "docs" / f"{name}.md").read_text(encoding="utf-8")
         for socket in schema.inputs:
             default = getattr(socket, "default", None)
-            if default is not None:
+            if default is not None and socket.id not in OF_THE_FILES:
                 (line,) = re.findall(rf"^\| `{socket.id}` \|.*$", page, re.MULTILINE)
                 shown = {True: "on", False: "off"}.get(default, default) if isinstance(default, bool) else default
                 assert f"| {shown} |" in line, (name, socket.id)
