@@ -7,8 +7,9 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from .refine_common import are_there_faces, refined, refining_inputs, refining_outputs, wanted
+from .refine_common import refined, refining_inputs, refining_outputs, wanted
 from .refining import ComfyRefiner, sampler_names, scheduler_names
+from .sources import are_there_faces
 
 
 class RefineFaces(io.ComfyNode):

@@ -10,22 +10,16 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 from torch import Tensor
 
-from ..faces.face import Faces
 from ..fields import build
-from ..models.detectors import DetectionSettings
 from ..models.refiners import Refiner
 from ..pipeline import PromptSource, RefineSettings, Wildcards, refine
 from . import folders
-from .detect import found_in
 from .host import ComfyHost
 from .images import frames_of, region_of, to_socket
 from .setting_widgets import setting_widgets
 from .settings import confidence_input
-from .types import DetectorSocket, FacesSocket, RestorerSocket
-
-NOTHING_FINDS_FACES = (
-    "It needs to know where the faces are: connect a detector (Load Face Detector), or faces (Detect Faces)."
-)
+from .sources import faces_in, source_inputs
+from .types import RestorerSocket
 
 
 def refining_inputs(choices: Mapping[str, Sequence[str]]) -> list[io.Input]:
@@ -35,18 +29,7 @@ def refining_inputs(choices: Mapping[str, Sequence[str]]) -> list[io.Input]:
         choices: what may be chosen of "sampler" and "scheduler".
     """
     return [
-        DetectorSocket.Input(
-            "detector",
-            optional=True,
-            lazy=True,
-            tooltip="From Load Face Detector. Needed unless faces are connected.",
-        ),
-        FacesSocket.Input(
-            "faces",
-            optional=True,
-            lazy=True,
-            tooltip="From Detect Faces, found in this very image. Where connected, the detector is not used.",
-        ),
+        *source_inputs(),
         *setting_widgets(RefineSettings, choices),
         confidence_input(),
         io.Mask.Input(
@@ -81,11 +64,6 @@ def refining_outputs() -> list[io.Output]:
     ]
 
 
-def are_there_faces(detector: object, faces: object) -> bool | str:
-    """What ``validate_inputs`` answers: what is connected is still unknown there and arrives as None, not as ""."""
-    return NOTHING_FINDS_FACES if detector == faces == "" else True
-
-
 def wanted(inputs: Mapping[str, Any], names: Iterable[str]) -> list[str]:
     """What ``check_lazy_status`` answers: those of ``names`` that are connected and not there yet.
 
@@ -116,7 +94,7 @@ def refined(
     if _is_off(inputs):
         return _untouched(image)
     frames = frames_of(image)
-    faces = _faces(frames, inputs)
+    faces = faces_in(frames, inputs.get("detector"), inputs.get("faces"), inputs["confidence"])
     if faces.count == 0:
         return _untouched(image)
     restorer = inputs.get("restorer")
@@ -134,16 +112,6 @@ def refined(
         return _untouched(image)
     crops = [to_socket(crop[None]) for crop in done.crops]
     return io.NodeOutput(to_socket(done.frames), to_socket(done.changed), crops or ExecutionBlocker(None))
-
-
-def _faces(frames: Tensor, inputs: Mapping[str, Any]) -> Faces:
-    faces, detector = inputs.get("faces"), inputs.get("detector")
-    if faces is not None:
-        given: Faces = faces
-        return given
-    if detector is None:
-        raise ValueError(NOTHING_FINDS_FACES)
-    return found_in(frames, detector, DetectionSettings(confidence=inputs["confidence"]))
 
 
 def _is_off(inputs: Mapping[str, Any]) -> bool:

@@ -11,7 +11,8 @@ from torch import Tensor
 from ..models.refiners.diffusers_engine import SAMPLERS, SCHEDULES, InpaintPrecision, load_inpainter
 from . import inpainters
 from .host import ComfyHost
-from .refine_common import are_there_faces, refined, refining_inputs, refining_outputs, wanted
+from .refine_common import refined, refining_inputs, refining_outputs, wanted
+from .sources import are_there_faces
 from .types import InpainterSocket, LoadedModel
 
 _AUTO = "auto"

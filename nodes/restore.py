@@ -10,11 +10,10 @@ from torch import Tensor
 from ..faces.face import Faces
 from ..faces.masks import MaskShape
 from ..faces.selection import Selection
-from ..models.detectors import DetectionSettings, Detector
+from ..models.detectors import Detector
 from ..models.parsers import Parser
 from ..models.restorers import DEFAULT_OPTIONS, RestoreOptions, Restorer
 from ..pipeline import Alignment, BlendSettings, RestoreSettings, restore
-from .detect import found_in
 from .images import frames_of, region_of, to_socket, unchanged
 from .settings import (
     adain_input,
@@ -28,11 +27,8 @@ from .settings import (
     steps_input,
     strength_input,
 )
-from .types import DetectorSocket, FacesSocket, LoadedModel, RestorerSocket
-
-_NOTHING_FINDS_FACES = (
-    "Restore Faces needs to know where the faces are: connect a detector (Load Face Detector), or faces (Detect Faces)."
-)
+from .sources import are_there_faces, faces_in, source_inputs
+from .types import LoadedModel, RestorerSocket
 
 
 class RestoreFaces(io.ComfyNode):
@@ -61,18 +57,7 @@ class RestoreFaces(io.ComfyNode):
             inputs=[
                 io.Image.Input("image", tooltip="One image or a batch. Alpha is kept."),
                 RestorerSocket.Input("restorer", lazy=True, tooltip="From Load Face Restorer."),
-                DetectorSocket.Input(
-                    "detector",
-                    optional=True,
-                    lazy=True,
-                    tooltip="From Load Face Detector. Needed unless faces are connected.",
-                ),
-                FacesSocket.Input(
-                    "faces",
-                    optional=True,
-                    lazy=True,
-                    tooltip="From Detect Faces, found in this very image. Where connected, the detector is not used.",
-                ),
+                *source_inputs(),
                 io.Float.Input(
                     "fidelity",
                     default=0.5,
@@ -137,9 +122,8 @@ class RestoreFaces(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, restorer: None = None, detector: str | None = "", faces: str | None = "") -> bool | str:
-        # What is connected is still unknown here and arrives as None. The restorer is named so that there is an input
-        # to show the message at.
-        return _NOTHING_FINDS_FACES if detector == faces == "" else True
+        # The restorer is named so that there is an input to show the message at.
+        return are_there_faces(detector, faces)
 
     @classmethod
     def check_lazy_status(cls, strength: float, mask_shape: MaskShape, **inputs: Any) -> list[str]:
@@ -183,7 +167,7 @@ class RestoreFaces(io.ComfyNode):
             return unchanged(given)
         frames = frames_of(image)
         canvas = frames if background is None else frames_of(background)
-        found = _detected(frames, detector, confidence) if faces is None else faces
+        found = faces_in(frames, detector, faces, confidence)
         if restorer is None or found.count == 0:
             return unchanged(given)
         done = restore(
@@ -204,9 +188,3 @@ class RestoreFaces(io.ComfyNode):
         if done.frames is canvas:
             return unchanged(given)
         return io.NodeOutput(to_socket(done.frames), to_socket(done.changed))
-
-
-def _detected(frames: Tensor, detector: LoadedModel[Detector] | None, confidence: float) -> Faces:
-    if detector is None:
-        raise ValueError(_NOTHING_FINDS_FACES)
-    return found_in(frames, detector, DetectionSettings(confidence=confidence))

@@ -1,0 +1,50 @@
+"""Where the faces of a node come from: found by a detector in the node itself, or connected."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..faces.face import Faces
+from ..models.detectors import DetectionSettings, Detector
+from .detect import found_in
+from .types import DetectorSocket, FacesSocket, LoadedModel
+
+NOTHING_FINDS_FACES = (
+    "It needs to know where the faces are: connect a detector (Load Face Detector), or faces (Detect Faces)."
+)
+
+
+def source_inputs() -> list[io.Input]:
+    return [
+        DetectorSocket.Input(
+            "detector",
+            optional=True,
+            lazy=True,
+            tooltip="From Load Face Detector. Needed unless faces are connected.",
+        ),
+        FacesSocket.Input(
+            "faces",
+            optional=True,
+            lazy=True,
+            tooltip="From Detect Faces, found in this very image. Where connected, the detector is not used.",
+        ),
+    ]
+
+
+def are_there_faces(detector: object, faces: object) -> bool | str:
+    """What ``validate_inputs`` answers: what is connected is still unknown there and arrives as None, not as ""."""
+    return NOTHING_FINDS_FACES if detector == faces == "" else True
+
+
+def faces_in(frames: Tensor, detector: LoadedModel[Detector] | None, faces: Faces | None, confidence: float) -> Faces:
+    """The connected faces, else those that the detector finds with at least that confidence.
+
+    Raises:
+        ValueError: there is neither.
+    """
+    if faces is not None:
+        return faces
+    if detector is None:
+        raise ValueError(NOTHING_FINDS_FACES)
+    return found_in(frames, detector, DetectionSettings(confidence=confidence))
