@@ -63,25 +63,15 @@ def test_a_fresh_network_hands_on_its_input_bit_by_bit(generator: torch.Generato
     assert torch.equal(fresh(TINY)(images), images)
 
 
-def test_a_closed_gate_changes_nothing_and_an_open_one_does(
-    stirred: VisageRestorer, generator: torch.Generator
-) -> None:
+def test_a_trained_network_changes_what_it_gets(stirred: VisageRestorer, generator: torch.Generator) -> None:
     images = torch.rand((1, 3, 64, 64), generator=generator)
     assert (stirred(images) - images).abs().max() > 0.01
-    stirred.gate.bias.data.fill_(-100)
-    assert torch.equal(stirred(images), images)
 
 
-def test_the_gate_learns_however_large_the_features_are(stirred: VisageRestorer, generator: torch.Generator) -> None:
-    """A gate on the bare features shut for good after a few steps at too high a rate."""
-    for parameter in (
-        stirred.head.weight,
-        *(layer.weight for layer in stirred.up.modules() if hasattr(layer, "weight")),
-    ):
-        parameter.data *= 100
-    stirred(torch.rand((1, 3, 64, 64), generator=generator)).square().mean().backward()
-    assert stirred.gate.weight.grad is not None
-    assert stirred.gate.weight.grad.abs().max() > 1e-6
+def test_textures_count_from_the_share_of_the_run_that_was_asked_for(faces: torch.Tensor) -> None:
+    early = job(faces, replace(TINY, texture_from=0.5))
+    told = [early.step(number).keys() for number in range(TINY.steps)]
+    assert ["texture" in names for names in told] == [False] * 3 + [True] * 3
 
 
 def test_the_place_of_a_part_counts(stirred: VisageRestorer, generator: torch.Generator) -> None:

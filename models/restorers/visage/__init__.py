@@ -33,7 +33,7 @@ VISAGE = Architecture(
 
 
 def _recognises(tensors: Mapping[str, Tensor]) -> bool:
-    return tensors.keys() >= {"head.weight", "place", "whole.weight", "change.weight", "gate.weight"}
+    return tensors.keys() >= {"head.weight", "place", "whole.weight", "change.weight", "last.weight"}
 
 
 def layout(tensors: Mapping[str, Tensor]) -> tuple[list[int], list[int]]:

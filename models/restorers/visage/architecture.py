@@ -1,9 +1,9 @@
 """The built-in restorer: a U-Net whose finest features lie at a quarter of the picture's resolution.
 
-What it adds to the input is gated place by place, so that it can leave a sharp crop as it is. Pixels are folded into
-channels (Shi et al., "Real-Time Single Image and Video Super-Resolution", 2016) on the way in and out; blocks are
-residual without normalisation (Lim et al., "Enhanced Deep Residual Networks", 2017), which keeps contrast and noise
-level readable; a mean over the whole crop tells all places how bad it is. Faces lie at the same place in every crop:
+It adds to the input what it thinks is missing. Pixels are folded into channels (Shi et al., "Real-Time Single Image and
+Video Super-Resolution", 2016) on the way in and out. Blocks multiply halves of their features instead of bending them
+with a function (Chen et al., "Simple Baselines for Image Restoration", 2022); of all that was tried they learn most
+from few pictures. A mean over the whole crop tells all places how bad it is. Faces lie at the same place in every crop:
 a learned map of that place stands beside the coarsest features.
 """
 
@@ -22,8 +22,9 @@ SIDE = 512
 """Side of the aligned crop in pixels."""
 
 _SLOPE = 0.2
-# At first blocks hand on what they get, and the network its input. The gate starts half open.
+# At first blocks hand on most of what they get, and the network its input.
 _FIRST_SCALE = 0.2
+_FIRST_ATTENTION = 0.1
 # Of the change, so that one step of the optimiser moves the picture by little.
 _CHANGE_SCALE = 0.1
 _FLOOR = 1e-6
@@ -35,7 +36,7 @@ class VisageRestorer(nn.Module):
     Args:
         widths: features at each resolution, the finest first. Each is half the one before it, so that 512 pixels of
             four widths end in features of 16 by 16.
-        blocks: residual blocks at each resolution on the way down, and again on the way up.
+        blocks: blocks at each resolution on the way down, and again on the way up; the last are in the middle.
     """
 
     def __init__(self, widths: Sequence[int], blocks: Sequence[int]) -> None:
@@ -49,8 +50,8 @@ class VisageRestorer(nn.Module):
         self.middle = Stage(widths[-1], blocks[-1])
         self.grow = nn.ModuleList(nn.Conv2d(coarse, fine * 4, 1) for fine, coarse in steps)
         self.up = nn.ModuleList(Stage(width, count) for width, count in zip(widths[:-1], blocks[:-1], strict=True))
+        self.last = ChannelNorm(widths[0])
         self.change = nn.Conv2d(widths[0], 3 * FOLD**2, 3, padding=1)
-        self.gate = nn.Conv2d(widths[0], 1, 3, padding=1)
 
     @property
     def unit(self) -> int:
@@ -59,15 +60,17 @@ class VisageRestorer(nn.Module):
 
     def reset(self, generator: torch.Generator) -> VisageRestorer:
         """Draws first weights with which the network hands on its input."""
-        for name, parameter in self.named_parameters():
-            if parameter.ndim < 2 or name == "place":
-                nn.init.zeros_(parameter)
-            else:
-                nn.init.kaiming_normal_(parameter, _SLOPE, generator=generator)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight, _SLOPE, generator=generator)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         for module in self.modules():
             if isinstance(module, Block):
-                module.second.weight.data.mul_(_FIRST_SCALE)
-        for layer in (self.change, self.gate, self.whole):
+                module.gather.weight.data.mul_(_FIRST_SCALE)
+                module.narrow.weight.data.mul_(_FIRST_SCALE)
+                module.attend.weight.data.mul_(_FIRST_ATTENTION)
+                nn.init.ones_(module.attend.bias)  # type: ignore[arg-type]
+        for layer in (self.change, self.whole):
             nn.init.zeros_(layer.weight)
         return self
 
@@ -92,10 +95,8 @@ class VisageRestorer(nn.Module):
         hidden = self.middle(hidden + self._place(hidden, corners) + overall)
         for stage, grow, beside in zip(reversed(self.up), reversed(self.grow), reversed(kept), strict=True):
             hidden = stage(F.pixel_shuffle(grow(hidden), 2) + beside)
-        # A gate on features of any size would shut for good in a few bad steps: a sigmoid far out has no gradient.
-        steady = hidden * torch.rsqrt(hidden.square().mean(dim=1, keepdim=True) + _FLOOR)
-        gate = torch.sigmoid(self.gate(steady))
-        return images + F.pixel_shuffle(gate * (_CHANGE_SCALE * self.change(hidden)), FOLD)
+        change = self.change(self.last(hidden))
+        return images + F.pixel_shuffle(_CHANGE_SCALE * change, FOLD)
 
     def _place(self, hidden: Tensor, corners: Tensor | None) -> Tensor:
         height, width = hidden.shape[2:]
@@ -112,14 +113,45 @@ class Stage(nn.Sequential):
 
 
 class Block(nn.Module):
-    """Two convolutions beside a shortcut."""
+    """Looks around each place, then mixes the channels of each place, both beside a shortcut.
+
+    The block of NAFNet, its two shortcuts without the learned scales.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.look_norm = ChannelNorm(width)
+        self.spread = nn.Conv2d(width, 2 * width, 1)
+        self.look = nn.Conv2d(2 * width, 2 * width, 3, padding=1, groups=2 * width)
+        self.attend = nn.Conv2d(width, width, 1)
+        self.gather = nn.Conv2d(width, width, 1)
+        self.mix_norm = ChannelNorm(width)
+        self.widen = nn.Conv2d(width, 2 * width, 1)
+        self.narrow = nn.Conv2d(width, width, 1)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """``[N, width, H, W]`` to the same."""
-        changed: Tensor = self.second(F.leaky_relu(self.first(hidden), _SLOPE, inplace=True))
-        return hidden + changed
+        seen = _gated(self.look(self.spread(self.look_norm(hidden))))
+        seen = seen * self.attend(seen.mean(dim=(2, 3), keepdim=True))
+        hidden = hidden + self.gather(seen)
+        mixed: Tensor = self.narrow(_gated(self.widen(self.mix_norm(hidden))))
+        return hidden + mixed
+
+
+def _gated(hidden: Tensor) -> Tensor:
+    first, second = hidden.chunk(2, dim=1)
+    return first * second
+
+
+class ChannelNorm(nn.Module):
+    """Normalises the channels of each place (Ba et al., "Layer Normalization", 2016)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """``[N, width, H, W]`` to the same, the channels last in memory."""
+        places = hidden.permute(0, 2, 3, 1)
+        return F.layer_norm(places, self.weight.shape, self.weight, self.bias, _FLOOR).permute(0, 3, 1, 2)
