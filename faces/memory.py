@@ -18,6 +18,13 @@ def empty(*shape: int, device: torch.device) -> Tensor:
     return torch.empty(shape, device=device)
 
 
+def zeros(*shape: int, device: torch.device) -> Tensor:
+    """Float32 zeros of that shape. On the CPU a page of them takes memory only once something is written to it."""
+    if device.type == "cpu":
+        return torch.from_numpy(np.zeros(shape, np.float32))
+    return torch.zeros(shape, device=device)
+
+
 def duplicate(frames: Tensor) -> Tensor:
     """A copy that may be written to."""
     if frames.dtype != torch.float32:

@@ -22,6 +22,9 @@ _CLAIM = 0.25
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in whole pixels."""
 
+Corners = tuple[Point, Point, Point, Point]
+"""In the order of the outline."""
+
 
 @dataclass(frozen=True, eq=False)
 class Patch:
@@ -35,16 +38,20 @@ class Patch:
         mask: ``[T, T, 1]`` 0..1, its mask.
         from_pixels: ``[2, 3]`` from pixels of the crop to pixels of the frame.
         from_mask: likewise from pixels of the mask.
+        region: ``[h, w, 1]`` 0..1, where the frame may change, or ``None`` for everywhere.
+        from_region: ``[2, 3]`` from its pixels to pixels of the frame.
     """
 
     frame: int
     box: Box
-    corners: tuple[Point, Point, Point, Point]
+    corners: Corners
     pixels: Tensor
     mask: Tensor
     from_pixels: Tensor
     from_mask: Tensor
     interpolation: Interpolation
+    region: Tensor | None = None
+    from_region: Tensor | None = None
 
     @property
     def centre(self) -> Point:
@@ -56,11 +63,13 @@ class Patch:
         return math.dist(self.corners[0], self.corners[1])
 
     def mask_in(self, box: Box) -> Tensor:
-        """``[h, w]``: the mask on the pixels of a box of the frame."""
+        """``[h, w]``: the mask on the pixels of a box of the frame, 0 where the region is."""
         left, top, right, bottom = box
-        window = view(
-            self.mask, self.from_mask, bottom - top, right - left, "bilinear", border="zero", left=left, top=top
-        )
+        size = bottom - top, right - left
+        window = view(self.mask, self.from_mask, *size, "bilinear", border="zero", left=left, top=top)
+        if self.region is not None and self.from_region is not None:
+            # Among the pixels of the frame, not of the crop: resampled there and back, its edge would give way.
+            window *= view(self.region, self.from_region, *size, "bilinear", left=left, top=top)
         return window[..., 0]
 
     def pixels_in(self, box: Box, out: Tensor) -> Tensor:
@@ -100,7 +109,12 @@ def paste(
 
 
 def lay_out(
-    frames: Tensor, crops: Crops, pixels: Tensor, masks: Tensor, interpolation: Interpolation = "bicubic"
+    frames: Tensor,
+    crops: Crops,
+    pixels: Tensor,
+    masks: Tensor,
+    interpolation: Interpolation = "bicubic",
+    region: Tensor | None = None,
 ) -> list[Patch]:
     """Finds the pixels of the frames that crops cover.
 
@@ -108,37 +122,54 @@ def lay_out(
         frames: ``[B, H, W, C]``, of which only size and device matter.
         pixels: ``[N, S, S, 3]`` 0..1, of any side ``S``: all of a crop, however fine.
         masks: ``[N, T, T]`` 0..1, of any side ``T``; 0 at the border.
+        region: ``[B or 1, h, w]`` 0..1 on the frames at any size: where they may change.
 
     Returns:
         The patches of those crops that reach into their frame.
     """
-    height, width = frames.shape[1:3]
-    edge = crops.size - 0.5
-    outline = torch.tensor([[-0.5, -0.5], [edge, -0.5], [edge, edge], [-0.5, edge]], dtype=torch.float64)
-    back = invert(crops.on_frames_of(width, height).matrices)
+    places = crops.on_frames_of(frames.shape[2], frames.shape[1])
+    back = invert(places.matrices)
     from_pixels = compose(back, resize_matrix(crops.size / pixels.shape[1]))
     from_masks = compose(back, resize_matrix(crops.size / masks.shape[1]))
+    from_region = None
+    if region is not None:
+        region = region[..., None].to(frames.device)
+        from_region = resize_matrix(frames.shape[2] / region.shape[2], frames.shape[1] / region.shape[1])
     patches = []
-    for index, corners in enumerate(apply(back, outline).tolist()):
-        across, down = [x for x, _ in corners], [y for _, y in corners]
-        left, top = max(math.ceil(min(across)), 0), max(math.ceil(min(down)), 0)
-        right, bottom = min(math.floor(max(across)) + 1, width), min(math.floor(max(down)) + 1, height)
-        if right <= left or bottom <= top:
+    for index, (corners, box) in enumerate(places_of(places)):
+        if box is None:
             continue
-        one, two, three, four = ((x, y) for x, y in corners)
         patches.append(
             Patch(
                 crops.frame_of[index],
-                (left, top, right, bottom),
-                (one, two, three, four),
+                box,
+                corners,
                 pixels[index].to(frames.device),
                 masks[index, ..., None].to(frames.device),
                 from_pixels[index],
                 from_masks[index],
                 interpolation,
+                None if region is None else region[crops.frame_of[index] if len(region) > 1 else 0],
+                from_region,
             )
         )
     return patches
+
+
+def places_of(crops: Crops) -> list[tuple[Corners, Box | None]]:
+    """Where each crop lies in its frame: its corners, and the pixels it covers; ``None`` where it covers none."""
+    edge = crops.size - 0.5
+    outline = torch.tensor([[-0.5, -0.5], [edge, -0.5], [edge, edge], [-0.5, edge]], dtype=torch.float64)
+    places: list[tuple[Corners, Box | None]] = []
+    for corners in apply(invert(crops.matrices), outline).tolist():
+        across, down = [x for x, _ in corners], [y for _, y in corners]
+        left, top = max(math.ceil(min(across)), 0), max(math.ceil(min(down)), 0)
+        right = min(math.floor(max(across)) + 1, crops.width)
+        bottom = min(math.floor(max(down)) + 1, crops.height)
+        one, two, three, four = ((x, y) for x, y in corners)
+        covers = right > left and bottom > top
+        places.append(((one, two, three, four), (left, top, right, bottom) if covers else None))
+    return places
 
 
 def blend(result: Tensor, changed: Tensor, frames: Tensor, patches: Sequence[Patch], strength: float) -> None:

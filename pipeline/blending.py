@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from ..faces.colour import match_colour
-from ..faces.crops import Crops, extract, extract_mask, inside_frame
+from ..faces.crops import Crops, extract, inside_frame
 from ..faces.geometry import apply
 from ..faces.masks import FEATHER, MaskShape, ellipse, hull, soft_square
 from ..faces.memory import duplicate
 from ..faces.paste import Patch, blend, lay_out
+from ..fields import setting
 from ..models.parsers import Parser
 from .parsing import check_parser, parsed_faces
 
@@ -31,10 +32,38 @@ class BlendSettings:
         feather: softness of its edge, standard deviation as a share of the crop.
     """
 
-    strength: float = 1.0
-    colour: float = 1.0
-    mask: MaskShape = "square"
-    feather: float = FEATHER
+    strength: float = setting(
+        1.0,
+        "How much of the result is blended in. At 0 the image passes through and nothing is computed.",
+        low=0.0,
+        high=1.0,
+        step=0.01,
+    )
+    colour: float = setting(
+        1.0,
+        "How much the faces are given the colours that they have in the image. 0 leaves their colours alone.",
+        name="colour_match",
+        option="colour",
+        low=0.0,
+        high=1.0,
+        step=0.01,
+    )
+    mask: MaskShape = setting(
+        "square",
+        "The part of a face's crop that is put back: square takes hair and neck along, ellipse is the face from "
+        "hairline to chin, hull is brows, eyes, nose and mouth (it needs landmarks; without them it is an ellipse), "
+        "parse is face and hair as a parser sees them, without background, neck and clothes.",
+        name="mask_shape",
+        option="mask",
+    )
+    feather: float = setting(
+        FEATHER,
+        "Softness of the edge, as a share of the crop: equally soft for small and for large faces.",
+        low=0.005,
+        high=0.15,
+        step=0.005,
+        advanced=True,
+    )
 
 
 def paste_crops(
@@ -97,13 +126,11 @@ def patches_of(
     if parsed is not None:
         # The less of the two, as in CodeFormer: no hard edge where hair goes on beyond the crop.
         masks = torch.minimum(masks, parsed)
-    if region is not None:
-        masks = masks * extract_mask(region.to(pixels.device), crops)
     if settings.colour > 0:
         # It is the same face, so all of the crop counts, the face itself included.
         shown = inside_frame(crops, pixels.device)
         pixels = match_colour(pixels, extract(frames, crops).to(pixels.device), shown, settings.colour)
-    return lay_out(canvas, crops, pixels, masks)
+    return lay_out(canvas, crops, pixels, masks, region=region)
 
 
 def _masks(crops: Crops, settings: BlendSettings, device: torch.device) -> Tensor:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..faces.crops import Crops
 from ..faces.masks import FEATHER
-from ..faces.regions import FACE_REGIONS
+from ..faces.regions import FACE_REGIONS, Region
 from ..models.host import Progress
 from ..models.parsers import Parser
 from ..models.restorers import InvalidOutputError
@@ -41,13 +42,34 @@ def parsed_faces(
         InvalidOutputError: the parser gave rubbish; names it and the face.
         MemoryError: a single crop does not fit.
     """
-    try:
-        mask = parser.mask(pixels.movedim(-1, 1), FACE_REGIONS, feather=_SOFTER * feather, progress=progress)
-    except InvalidOutputError as error:
-        first = error.positions[0]
-        face = f"face {crops.faces[first].index + 1} of image {crops.frame_of[first] + 1}"
-        raise InvalidOutputError(parser.name, face, error.positions) from error
+    mask = parsed_regions(pixels, crops, parser, FACE_REGIONS, feather=_SOFTER * feather, progress=progress)
     if mask.shape[-1] == crops.size:
         return mask
     shrinks = mask.shape[-1] > crops.size
     return F.interpolate(mask[:, None], (crops.size, crops.size), mode="bilinear", antialias=shrinks)[:, 0]
+
+
+def parsed_regions(
+    pixels: Tensor,
+    crops: Crops,
+    parser: Parser,
+    regions: Sequence[Region],
+    grow: float = 0.0,
+    feather: float = 0.0,
+    progress: Progress | None = None,
+) -> Tensor:
+    """``[N, 512, 512]`` 0..1: :meth:`Parser.mask <visage.models.parsers.Parser.mask>`, its errors naming the face.
+
+    Args:
+        pixels: ``[N, S, S, 3]`` 0..1, the crops.
+
+    Raises:
+        InvalidOutputError: the parser gave rubbish; names it and the face.
+        MemoryError: a single crop does not fit.
+    """
+    try:
+        return parser.mask(pixels.movedim(-1, 1), regions, grow, feather, progress)
+    except InvalidOutputError as error:
+        first = error.positions[0]
+        face = f"face {crops.faces[first].index + 1} of image {crops.frame_of[first] + 1}"
+        raise InvalidOutputError(parser.name, face, error.positions) from error

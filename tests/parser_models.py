@@ -1,15 +1,16 @@
-"""A parser small enough to see through: it reads regions off the colours of the picture."""
+"""Parsers without trained weights: one that reads regions off the colours of the picture, and one in a real layout."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from visage.faces.regions import REGIONS
 from visage.models.parsers import Parser
-from visage.models.parsers.loading import Architecture, Network
+from visage.models.parsers.loading import ARCHITECTURES, Architecture, Network
 
 
 def bright_is_skin(images: Tensor) -> Tensor:
@@ -54,3 +55,24 @@ def parser_of(
         "bf16": True,
     }
     return Parser(Network("pretended", module, Architecture(**given | architecture)), host), module
+
+
+def write_bisenet(file: Path, picture: Tensor) -> None:
+    """A file in BiSeNet's official layout with random weights.
+
+    Its last layer is such that about half of ``picture``, ``[3, 512, 512]`` 0..1, is glasses to it, and the rest skin.
+    """
+    (kind,) = (kind for kind in ARCHITECTURES if kind.name == "BiSeNet")
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(7)
+        network: Any = kind.build().eval()
+        fine, fused, _ = network.cp(picture[None] * 2 - 1)
+        features = network.conv_out.conv(network.ffm(fine, fused))[0].flatten(1)
+        mean = features.mean(1)
+        direction = torch.linalg.svd(features - mean[:, None], full_matrices=False)[0][:, 0]
+        direction -= direction @ mean / (mean @ mean) * mean
+        last = network.conv_out.conv_out.weight
+        last.zero_()
+        for region, sign in (("glasses", 1), ("skin", -1)):
+            last[kind.regions.index(region), :, 0, 0] = sign * 20 * direction / (direction @ features).std()
+    torch.save(network.state_dict(), file)
