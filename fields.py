@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -20,12 +20,15 @@ class Setting:
     """What a user is told of one setting, and what may be chosen.
 
     Attributes:
-        name: of the widget; with hyphens it is the name of the option on the command line.
+        name: of the widget; that of the field unless another is given. With hyphens it is the name of the option on
+            the command line.
+        option: the name of the option where it is another one.
         kind: ``int``, ``float``, ``bool`` or ``str``.
         help: what it does, in a sentence or two.
         low, high, step: bounds and step of a number.
         choices: what a text may be; empty for a text that is free.
         advanced: shown only to those who ask for it.
+        optional: a prompt may lack it, because there were prompts before there was the setting.
         lines: a text of several lines.
         seed: a number that may be changed from run to run.
     """
@@ -38,7 +41,9 @@ class Setting:
     high: float | None = None
     step: float | None = None
     choices: tuple[str, ...] = ()
+    option: str | None = None
     advanced: bool = False
+    optional: bool = False
     lines: bool = False
     seed: bool = False
 
@@ -48,11 +53,21 @@ def setting(default: Any, text: str, **more: Any) -> Any:
     return dataclasses.field(default=default, metadata={"setting": {"help": text, **more}})
 
 
-def settings_of(kind: type) -> Iterator[Setting]:
+def settings_of(kind: type, only: Sequence[str] = ()) -> Iterator[Setting]:
     """All settings of a dataclass, those of the dataclasses in it included, in order.
 
     A ``Literal`` gives its choices by itself.
+
+    Args:
+        only: names of those that are wanted, in the order in which they are; empty for all.
+
+    Raises:
+        KeyError: there is none of that name.
     """
+    if only:
+        known = {setting.name: setting for setting in settings_of(kind)}
+        yield from (known[name] for name in only)
+        return
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
         hint = hints[field.name]
@@ -63,7 +78,7 @@ def settings_of(kind: type) -> Iterator[Setting]:
             if typing.get_origin(hint) is typing.Literal:
                 more.setdefault("choices", typing.get_args(hint))
                 hint = str
-            yield Setting(name=field.name, kind=hint, default=field.default, **more)
+            yield Setting(**{"name": field.name, "kind": hint, "default": field.default} | more)
 
 
 def build(kind: type[T], values: Mapping[str, Any]) -> T:
@@ -74,6 +89,6 @@ def build(kind: type[T], values: Mapping[str, Any]) -> T:
         hint = hints[field.name]
         if dataclasses.is_dataclass(hint):
             given[field.name] = build(typing.cast(type, hint), values)
-        elif field.name in values:
-            given[field.name] = values[field.name]
+        elif (name := field.metadata.get("setting", {}).get("name", field.name)) in values:
+            given[field.name] = values[name]
     return kind(**given)

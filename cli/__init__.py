@@ -1,4 +1,4 @@
-"""The command line: ``visage restore | refine | detect | models``."""
+"""The command line: ``visage restore | refine | detect | report | models``."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .. import __version__
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command. Returns 0 if all went well, 1 if something failed, 130 after Ctrl-C."""
     # Late, so that `import visage.cli` stays cheap and a wrong option is told at once.
-    from . import detect, models, refine, restore
+    from . import detect, face_report, models, refine, restore
 
     parser = argparse.ArgumentParser(prog="visage", description="Find, restore and refine faces in pictures.")
     parser.add_argument("--version", action="version", version=f"visage {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in (restore, refine, detect, models):
+    for command in (restore, refine, detect, face_report, models):
         command.add_parser(commands)
     arguments = parser.parse_args(argv)
     try:

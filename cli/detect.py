@@ -9,15 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..drawing import draw_faces
+from ..faces.described import as_data
 from ..faces.face import Face
-from ..faces.selection import reasons_to_skip
 from ..models.weights import WeightsError
 from . import options
 from .batches import Batch, Failures, batches
 from .images import ImageError, save_image
 from .inputs import InputError, Plan, find, plan
 from .models import Subparsers
-from .report import described, frame_described, write_report
+from .report import frame_described, write_report
 
 
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
@@ -49,12 +49,12 @@ def run(arguments: argparse.Namespace) -> int:
             continue
         width, height = batch.size
         for job, faces in zip(batch.jobs, found, strict=True):
-            kept = _chosen(faces, width, height, arguments)
+            kept = options.chosen(faces, width, height, arguments)
             print(f"{job.source}: {len(kept)} face{'' if len(kept) == 1 else 's'}")
             target = job.target if arguments.draw else None
-            frames.append(frame_described(job.source, target, width, height, map(described, kept)))
+            frames.append(frame_described(job.source, target, width, height, map(as_data, kept)))
         if arguments.draw:
-            _draw(batch, [_chosen(faces, width, height, arguments) for faces in found], failures)
+            _draw(batch, [options.chosen(faces, width, height, arguments) for faces in found], failures)
     if arguments.json:
         write_report(arguments.json, frames, failures.reasons)
     return failures.tell()
@@ -64,11 +64,6 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     if arguments.draw is None:
         return find(arguments.inputs)
     return plan(arguments.inputs, arguments.draw, overwrite=arguments.overwrite)
-
-
-def _chosen(faces: Sequence[Face], width: int, height: int, arguments: argparse.Namespace) -> list[Face]:
-    reasons = reasons_to_skip(faces, width, height, options.selection_of(arguments))
-    return [face for face, reason in zip(faces, reasons, strict=True) if reason is None]
 
 
 def _draw(batch: Batch, faces: Sequence[Sequence[Face]], failures: Failures) -> None:

@@ -6,20 +6,9 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ..faces.face import Face
+from ..faces.described import as_data
 from ..models.atomic import replacing
 from ..pipeline import Outcome
-
-
-def described(face: Face) -> dict[str, object]:
-    """A face as plain data: pixels with two decimals, scores with four."""
-    return {
-        "box": [round(value, 2) for value in face.box],
-        "score": round(face.score, 4),
-        "label": face.label,
-        "landmarks": None if face.landmarks is None else [[round(x, 2), round(y, 2)] for x, y in face.landmarks],
-        "roll": None if face.roll is None else round(face.roll, 1),
-    }
 
 
 def outcome_described(outcome: Outcome) -> dict[str, object]:
@@ -27,7 +16,7 @@ def outcome_described(outcome: Outcome) -> dict[str, object]:
     done = {"action": outcome.action, "reason": outcome.reason, "enlargement": enlargement}
     if outcome.action == "refined":
         done |= {"prompt": outcome.prompt, "seed": outcome.seed, "denoise": outcome.denoise}
-    return described(outcome.face) | done
+    return as_data(outcome.face) | done
 
 
 def frame_described(

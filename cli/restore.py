@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
 
 import torch
 from torch import Tensor
 
 from ..faces.crops import extract, plan_crops
 from ..faces.face import Faces
-from ..faces.masks import FEATHER, MaskShape
 from ..models.detectors import DetectionSettings, Detector
 from ..models.host import TorchHost
 from ..models.locations import find_weights
 from ..models.parsers import Parser
-from ..models.restorers import DEFAULT_OPTIONS, InvalidOutputError, RestoreOptions, Restorer, load_restorer
+from ..models.restorers import InvalidOutputError, Restorer, load_restorer
 from ..models.upscaler import Upscaler, load_upscaler, resize_frames
 from ..models.weights import WeightsError
-from ..pipeline import Alignment, BlendSettings, Restoration, RestorationError, RestoreSettings, restore
+from ..pipeline import Restoration, RestorationError, RestoreSettings, restore
 from . import options
 from .batches import Batch, Failures, batches
 from .images import ImageError, Picture, save_image
@@ -29,9 +27,12 @@ from .inputs import InputError, plan
 from .models import Subparsers
 from .report import write_report
 from .results import write_result
+from .setting_options import add_settings, settings_from
 
 # Side of the aligned crops that --crops writes.
 _CROP = 512
+# Those that say which faces are meant are among the options that commands share.
+_SETTINGS = ("fidelity", "strength", "colour_match", "mask_shape", "feather", "alignment", "steps", "seed", "adain")
 
 
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
@@ -41,37 +42,10 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
     options.add_detection(parser)
     look = parser.add_argument_group("how faces are restored")
-    look.add_argument("--restorer", metavar="NAME|FILE", help="default: GFPGAN, else CodeFormer, else what is found")
-    look.add_argument(
-        "--fidelity", metavar="F", type=options.share, default=0.5, help="CodeFormer: 0 quality, 1 faithful"
-    )
-    look.add_argument(
-        "--strength", metavar="S", type=options.share, default=1.0, help="how much is blended in (default 1)"
-    )
-    look.add_argument(
-        "--colour", metavar="C", type=options.share, default=1.0, help="keep the original colour (default 1)"
-    )
-    look.add_argument("--mask", choices=get_args(MaskShape), default="square", help="what part is put back")
+    look.add_argument("--restorer", metavar="NAME|FILE", help="default: visage-restore, which is built in")
+    add_settings(look, look, RestoreSettings, only=_SETTINGS)
     look.add_argument("--parser", metavar="NAME|FILE", help="network for --mask parse; default: BiSeNet, else ParseNet")
-    look.add_argument("--feather", metavar="F", type=options.share, default=FEATHER, help="softness of its edge")
     look.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="bf16 where it was measured safe")
-    look.add_argument(
-        "--alignment",
-        choices=get_args(Alignment),
-        default="model",
-        help="how faces lie: as the restorer learned, or FFHQ",
-    )
-    look.add_argument(
-        "--steps",
-        metavar="N",
-        type=options.count,
-        default=DEFAULT_OPTIONS.steps,
-        help="ELIR: fewer are faster (default 5)",
-    )
-    look.add_argument(
-        "--seed", metavar="N", type=int, default=DEFAULT_OPTIONS.seed, help="ELIR: of the noise (default 0)"
-    )
-    look.add_argument("--no-adain", action="store_true", help="CodeFormer: leave light and colours to the codebook")
     look.add_argument("--skip-failed", action="store_true", help="leave a face as it was if the network fails on it")
     frame = parser.add_argument_group("the whole picture")
     frame.add_argument(
@@ -139,13 +113,7 @@ def _tools(arguments: argparse.Namespace) -> _Tools:
         upscaler,
         arguments.upscale or (upscaler.scale if upscaler else 1),
         options.detection_of(arguments),
-        RestoreSettings(
-            options=RestoreOptions(arguments.fidelity, arguments.steps, arguments.seed, not arguments.no_adain),
-            blend=BlendSettings(arguments.strength, arguments.colour, arguments.mask, arguments.feather),
-            selection=options.selection_of(arguments),
-            alignment=arguments.alignment,
-            on_error="skip" if arguments.skip_failed else "stop",
-        ),
+        replace(settings_from(arguments, RestoreSettings), on_error="skip" if arguments.skip_failed else "stop"),
     )
 
 

@@ -17,15 +17,22 @@ class Group(Protocol):
     def add_argument(self, *names: str, **more: Any) -> argparse.Action: ...
 
 
-def add_settings(main: Group, advanced: Group, kind: type, choices: Mapping[str, Sequence[str]] | None = None) -> None:
+def add_settings(
+    main: Group,
+    advanced: Group,
+    kind: type,
+    choices: Mapping[str, Sequence[str]] | None = None,
+    only: Sequence[str] = (),
+) -> None:
     """An option for each setting of a dataclass, in their order: its name with hyphens.
 
     Args:
         main, advanced: where options for everybody go, and those for who asks for more.
         choices: what may be chosen of settings for which that is known only here, such as samplers.
+        only: names of those that are wanted; empty for all.
     """
     known = choices or {}
-    for setting in settings_of(kind):
+    for setting in settings_of(kind, only):
         _add(advanced if setting.advanced else main, setting, known.get(setting.name, setting.choices))
 
 
@@ -36,15 +43,16 @@ def settings_from(arguments: argparse.Namespace, kind: type[T]) -> T:
 
 def _add(group: Group, setting: Setting, choices: Sequence[str]) -> None:
     shown = "" if setting.default == "" else f" (default {_shown(setting.default)})"
-    option = f"--{setting.name.replace('_', '-')}"
+    names: dict[str, Any] = {"dest": setting.name}
+    option = f"--{setting.option or setting.name.replace('_', '-')}"
     text = (setting.help + shown).replace("%", "%%")
     if setting.kind is bool:
-        group.add_argument(option, action=argparse.BooleanOptionalAction, default=setting.default, help=text)
+        group.add_argument(option, action=argparse.BooleanOptionalAction, default=setting.default, help=text, **names)
     elif choices:
-        group.add_argument(option, choices=list(choices), default=setting.default, help=text)
+        group.add_argument(option, choices=list(choices), default=setting.default, help=text, **names)
     else:
         metavar = {int: "N", float: "X", str: "TEXT"}[setting.kind]
-        group.add_argument(option, metavar=metavar, type=_reader(setting), default=setting.default, help=text)
+        group.add_argument(option, metavar=metavar, type=_reader(setting), default=setting.default, help=text, **names)
 
 
 def _reader(setting: Setting) -> Callable[[str], Any]:

@@ -12,6 +12,11 @@ from .face import Face, Point, roll_of
 # apart where the pupils lie 63 mm apart (means of adults, Farkas, Anthropometry of the Head and Face, 1994).
 _NOSE = 130 / 450 * 90 / 63
 
+# How far down from the eyes to the mouth corners the tip of the nose of a level head is, and how long that way is in
+# distances of the pupils: medians over 49 faces of 512 pixels that look into the camera. YOLOv8 and YuNet agree on both
+# (0.599 and 0.603; 1.00 and 1.01).
+_NOSE_PLACE, _EYES_TO_MOUTH = 0.6, 1.0
+
 
 def yaw_of(landmarks: Sequence[Point]) -> float:
     """About how far a head is turned to the side, in degrees: -90 is to the left of the upright face as seen, 90 right.
@@ -33,6 +38,25 @@ def yaw_of(landmarks: Sequence[Point]) -> float:
     # The eyes of a profile may have changed places; a head turned by more than 90 degrees shows no face.
     apart = max(across(bx - ax, by - ay), 0.0)
     return math.degrees(math.atan2(across(nx - middle[0], ny - middle[1]), _NOSE * apart))
+
+
+def pitch_of(landmarks: Sequence[Point]) -> float | None:
+    """About how far a head is bent back (above 0) or forward (below), in degrees; ``None`` where eyes and mouth meet.
+
+    While the way from the eyes to the mouth shrinks as ``cos(pitch)``, the tip of the nose is shifted along it by
+    ``depth * sin(pitch)``. Of the way it has gone ``place - depth * tan(pitch)``.
+
+    Where the nose of a level head is differs from face to face by more than the depth does: half of 43 faces with yaws
+    up to 35 degrees were more than 8 degrees off what OpenCV's ``solvePnP`` finds from their 68 landmarks.
+    """
+    (ax, ay), (bx, by), (nx, ny), (cx, cy), (dx, dy) = landmarks
+    x, y = (ax + bx) / 2, (ay + by) / 2
+    down = ((cx + dx) / 2 - x, (cy + dy) / 2 - y)
+    length = down[0] ** 2 + down[1] ** 2
+    if length == 0:
+        return None
+    place = ((nx - x) * down[0] + (ny - y) * down[1]) / length
+    return math.degrees(math.atan((_NOSE_PLACE - place) * _EYES_TO_MOUTH / _NOSE))
 
 
 def eye_distance(landmarks: Sequence[Point]) -> float:

@@ -11,10 +11,12 @@ from torch import Tensor
 from ..faces.crops import Crops, check_frames, extract, plan_crops
 from ..faces.face import Faces
 from ..faces.masks import MaskShape
+from ..fields import build
 from ..models.parsers import Parser
 from ..pipeline import BlendSettings, paste_crops
-from .images import frames_of, to_socket, unchanged
-from .settings import colour_input, feather_input, parser_input, shape_input, strength_input
+from .images import frames_of, nothing_changed, to_socket
+from .setting_widgets import setting_widgets
+from .settings import parser_input
 from .types import FaceCropsSocket, FacesSocket, LoadedModel
 
 
@@ -75,10 +77,7 @@ class PasteFaces(io.ComfyNode):
                     tooltip="The crops after your work on them: as many and in the same order, of any size.",
                 ),
                 FaceCropsSocket.Input("face_crops", tooltip="From the Crop Faces that the crops came from."),
-                strength_input("crops"),
-                colour_input(0.0),
-                shape_input(),
-                feather_input(),
+                *setting_widgets(BlendSettings, defaults={"colour_match": 0.0}),
                 parser_input(),
             ],
             outputs=[
@@ -99,16 +98,13 @@ class PasteFaces(io.ComfyNode):
         cls,
         image: Tensor,
         face_crops: Crops,
-        strength: float,
-        colour_match: float,
-        mask_shape: MaskShape,
-        feather: float,
         crops: Tensor | None = None,
         parser: LoadedModel[Parser] | None = None,
+        **inputs: Any,
     ) -> io.NodeOutput:
-        if crops is None or strength == 0 or len(face_crops) == 0:
-            return unchanged(image)
+        settings = build(BlendSettings, inputs)
+        if crops is None or settings.strength == 0 or len(face_crops) == 0:
+            return io.NodeOutput(image, nothing_changed(image))
         frames, pixels = frames_of(image), frames_of(crops)[..., :3]
-        settings = BlendSettings(strength, colour_match, mask_shape, feather)
         result, changed = paste_crops(frames, face_crops, pixels, settings, None if parser is None else parser.network)
         return io.NodeOutput(to_socket(result), to_socket(changed))

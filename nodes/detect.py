@@ -99,7 +99,7 @@ def found_in(frames: Tensor, detector: LoadedModel[Detector], settings: Detectio
     return Faces(frames.shape[2], frames.shape[1], tuple(tuple(faces) for faces in found))
 
 
-def without_small(faces: Faces, min_size: float) -> Faces:
+def without_small(faces: Faces, min_size: int) -> Faces:
     """The faces of at least ``min_size`` pixels, numbered anew."""
     selection = Selection(min_size=min_size)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import comfy.model_management
 import torch
-from comfy_api.latest import io
 from torch import Tensor
 
 # What LoadImage gives as the mask of an image without alpha: this many pixels, all of them 0.
@@ -52,6 +51,6 @@ def to_socket(pixels: Tensor) -> Tensor:
     )
 
 
-def unchanged(image: Tensor) -> io.NodeOutput:
-    """The very image that came in, and a mask that says that nothing changed."""
-    return io.NodeOutput(image, to_socket(torch.zeros(image.shape[:3])))
+def nothing_changed(image: Tensor) -> Tensor:
+    """The MASK that says that nothing of an IMAGE changed."""
+    return to_socket(torch.zeros(image.shape[:3]))

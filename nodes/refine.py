@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .refine_common import refined, refining_inputs, refining_outputs, wanted
 from .refining import ComfyRefiner, sampler_names, scheduler_names
+from .showing import compare_input
 from .sources import are_there_faces
 
 
@@ -33,6 +34,8 @@ class RefineFaces(io.ComfyNode):
                 "fix faces",
                 "inpaint faces",
             ],
+            has_intermediate_output=True,
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Image.Input("image", tooltip="One image or a batch. Alpha is kept."),
                 io.Model.Input("model", lazy=True, tooltip="Any diffusion model that ComfyUI samples."),
@@ -59,6 +62,7 @@ class RefineFaces(io.ComfyNode):
                 io.Sigmas.Input(
                     "sigmas", optional=True, lazy=True, tooltip="Used instead of steps, scheduler and denoise."
                 ),
+                compare_input(),
             ],
             outputs=refining_outputs(),
         )
@@ -80,6 +84,7 @@ class RefineFaces(io.ComfyNode):
     @classmethod
     def execute(cls, image: Tensor, **inputs: Any) -> io.NodeOutput:
         return refined(
+            cls,
             image,
             inputs,
             lambda: ComfyRefiner(

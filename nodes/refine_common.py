@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import torch
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import ExecutionBlocker
 from torch import Tensor
 
 from ..fields import build
 from ..models.refiners import Refiner
-from ..pipeline import PromptSource, RefineSettings, Wildcards, refine
+from ..pipeline import PromptSource, RefineSettings, Wildcards, outcome_report, refine
 from . import folders
 from .host import ComfyHost
-from .images import frames_of, region_of, to_socket
+from .images import frames_of, nothing_changed, region_of, to_socket
 from .setting_widgets import setting_widgets
 from .settings import confidence_input
+from .showing import show_text, work_shown
 from .sources import faces_in, source_inputs
 from .types import RestorerSocket
 
@@ -61,6 +61,7 @@ def refining_outputs() -> list[io.Output]:
                 "that follow do not run."
             ),
         ),
+        io.String.Output("report", tooltip="What was done to each face, and why nothing was done to others."),
     ]
 
 
@@ -82,21 +83,26 @@ def wanted(inputs: Mapping[str, Any], names: Iterable[str]) -> list[str]:
 
 
 def refined(
-    image: Tensor, inputs: Mapping[str, Any], engine: Callable[[], Refiner], base: str | None = None
+    node: type[io.ComfyNode],
+    image: Tensor,
+    inputs: Mapping[str, Any],
+    engine: Callable[[], Refiner],
+    base: str | None = None,
 ) -> io.NodeOutput:
-    """What the nodes put out: image, mask, crops.
+    """What the nodes put out, image, mask, crops and report, and what they show.
 
     Args:
+        node: the one that runs.
         inputs: by name, those of :func:`refining_inputs` among them.
         engine: called where there is something to do.
         base: the engine's own prompt and negative prompt where these are texts.
     """
     if _is_off(inputs):
-        return _untouched(image)
+        return _untouched(node, image, "Nothing was done: strength or denoise is 0.")
     frames = frames_of(image)
     faces = faces_in(frames, inputs.get("detector"), inputs.get("faces"), inputs["confidence"])
     if faces.count == 0:
-        return _untouched(image)
+        return _untouched(node, image, outcome_report([() for _ in faces.frames], "refined"))
     restorer = inputs.get("restorer")
     done = refine(
         frames,
@@ -108,15 +114,18 @@ def refined(
         region_of(inputs.get("mask"), image),
         None if restorer is None else restorer.network,
     )
+    text = outcome_report(done.outcomes, "refined")
     if done.frames is frames:
-        return _untouched(image)
-    crops = [to_socket(crop[None]) for crop in done.crops]
-    return io.NodeOutput(to_socket(done.frames), to_socket(done.changed), crops or ExecutionBlocker(None))
+        return _untouched(node, image, text)
+    crops = [to_socket(crop[None]) for crop in done.crops] or ExecutionBlocker(None)
+    shown = work_shown(node, text, frames, done.frames, done.outcomes)
+    return io.NodeOutput(to_socket(done.frames), to_socket(done.changed), crops, text, ui=shown)
 
 
 def _is_off(inputs: Mapping[str, Any]) -> bool:
     return bool(inputs["strength"] == 0 or inputs["denoise"] == 0)
 
 
-def _untouched(image: Tensor) -> io.NodeOutput:
-    return io.NodeOutput(image, to_socket(torch.zeros(image.shape[:3])), ExecutionBlocker(None))
+def _untouched(node: type[io.ComfyNode], image: Tensor, text: str) -> io.NodeOutput:
+    show_text(node, text)
+    return io.NodeOutput(image, nothing_changed(image), ExecutionBlocker(None), text, ui=ui.PreviewText(text))

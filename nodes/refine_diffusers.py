@@ -12,6 +12,7 @@ from ..models.refiners.diffusers_engine import SAMPLERS, SCHEDULES, InpaintPreci
 from . import inpainters
 from .host import ComfyHost
 from .refine_common import refined, refining_inputs, refining_outputs, wanted
+from .showing import compare_input
 from .sources import are_there_faces
 from .types import InpainterSocket, LoadedModel
 
@@ -84,10 +85,13 @@ class RefineFacesDiffusers(io.ComfyNode):
                 "puts it back. Pixels outside the faces stay as they are, bit for bit."
             ),
             search_aliases=["adetailer", "facedetailer", "detailer", "face fix", "diffusers inpaint", "inpaint faces"],
+            has_intermediate_output=True,
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Image.Input("image", tooltip="One image or a batch. Alpha is kept."),
                 InpainterSocket.Input("inpainter", lazy=True, tooltip="From Load Diffusers Inpaint."),
                 *refining_inputs({"sampler": list(SAMPLERS), "scheduler": list(SCHEDULES)}),
+                compare_input(),
             ],
             outputs=refining_outputs(),
         )
@@ -103,7 +107,7 @@ class RefineFacesDiffusers(io.ComfyNode):
 
     @classmethod
     def execute(cls, image: Tensor, **inputs: Any) -> io.NodeOutput:
-        return refined(image, inputs, lambda: inputs["inpainter"].network, base="")
+        return refined(cls, image, inputs, lambda: inputs["inpainter"].network, base="")
 
 
 def _resolved(precision: str) -> InpaintPrecision:

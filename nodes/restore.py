@@ -4,31 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..faces.face import Faces
 from ..faces.masks import MaskShape
-from ..faces.selection import Selection
+from ..fields import build
 from ..models.detectors import Detector
 from ..models.parsers import Parser
-from ..models.restorers import DEFAULT_OPTIONS, RestoreOptions, Restorer
-from ..pipeline import Alignment, BlendSettings, RestoreSettings, restore
-from .images import frames_of, region_of, to_socket, unchanged
-from .settings import (
-    adain_input,
-    alignment_input,
-    colour_input,
-    confidence_input,
-    feather_input,
-    parser_input,
-    seed_input,
-    shape_input,
-    steps_input,
-    strength_input,
-)
+from ..models.restorers import Restorer
+from ..pipeline import RestoreSettings, outcome_report, restore
+from .images import frames_of, nothing_changed, region_of, to_socket
+from .setting_widgets import setting_widgets
+from .settings import confidence_input, parser_input
+from .showing import compare_input, show_text, work_shown
 from .sources import are_there_faces, faces_in, source_inputs
 from .types import LoadedModel, RestorerSocket
+
+# Saved workflows keep the values of widgets in this order.
+_FIRST = (
+    "fidelity",
+    "strength",
+    "colour_match",
+    "mask_shape",
+    "feather",
+    "min_face",
+    "max_faces",
+    "only_center",
+)
+_LAST = ("steps", "seed", "adain")
 
 
 class RestoreFaces(io.ComfyNode):
@@ -54,42 +58,13 @@ class RestoreFaces(io.ComfyNode):
                 "adetailer",
                 "upscale face",
             ],
+            has_intermediate_output=True,
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Image.Input("image", tooltip="One image or a batch. Alpha is kept."),
                 RestorerSocket.Input("restorer", lazy=True, tooltip="From Load Face Restorer."),
                 *source_inputs(),
-                io.Float.Input(
-                    "fidelity",
-                    default=0.5,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip=(
-                        "0: the best looking face. 1: the face most like the one in the image. "
-                        "Acts in CodeFormer and VQFR 2 only."
-                    ),
-                ),
-                strength_input("restored faces"),
-                colour_input(1.0),
-                shape_input(),
-                feather_input(),
-                io.Int.Input(
-                    "min_face",
-                    default=0,
-                    min=0,
-                    max=16384,
-                    tooltip="Faces whose longer side is smaller than this many pixels are left as they are.",
-                ),
-                io.Int.Input(
-                    "max_faces",
-                    default=0,
-                    min=0,
-                    max=1000,
-                    tooltip="Only the largest faces of each image. 0: all of them.",
-                ),
-                io.Boolean.Input(
-                    "only_center", default=False, tooltip="Only the face nearest to the middle of each image."
-                ),
+                *setting_widgets(RestoreSettings, only=_FIRST),
                 confidence_input(),
                 io.Mask.Input(
                     "region",
@@ -108,15 +83,15 @@ class RestoreFaces(io.ComfyNode):
                         "this one instead, at its resolution."
                     ),
                 ),
-                alignment_input(),
+                *setting_widgets(RestoreSettings, only=["alignment"]),
                 parser_input(),
-                steps_input(),
-                seed_input(),
-                adain_input(),
+                *setting_widgets(RestoreSettings, only=_LAST),
+                compare_input(),
             ],
             outputs=[
                 io.Image.Output("image", tooltip="The image, or the background where connected, with restored faces."),
                 io.Mask.Output("mask", tooltip="How much of each pixel was replaced, 0 to 1."),
+                io.String.Output("report", tooltip="What was done to each face, and why nothing was done to others."),
             ],
         )
 
@@ -142,49 +117,40 @@ class RestoreFaces(io.ComfyNode):
     def execute(
         cls,
         image: Tensor,
-        fidelity: float,
-        strength: float,
-        colour_match: float,
-        mask_shape: MaskShape,
-        feather: float,
-        min_face: int,
-        max_faces: int,
-        only_center: bool,
-        confidence: float,
         restorer: LoadedModel[Restorer] | None = None,
         detector: LoadedModel[Detector] | None = None,
         faces: Faces | None = None,
         region: Tensor | None = None,
         background: Tensor | None = None,
-        alignment: Alignment = "model",
         parser: LoadedModel[Parser] | None = None,
-        steps: int = DEFAULT_OPTIONS.steps,
-        seed: int = DEFAULT_OPTIONS.seed,
-        adain: bool = DEFAULT_OPTIONS.adain,
+        **inputs: Any,
     ) -> io.NodeOutput:
+        settings = build(RestoreSettings, inputs)
         given = image if background is None else background
-        if strength == 0:
-            return unchanged(given)
+        if settings.blend.strength == 0:
+            return _untouched(cls, given, "Nothing was done: strength is 0.")
         frames = frames_of(image)
         canvas = frames if background is None else frames_of(background)
-        found = faces_in(frames, detector, faces, confidence)
+        found = faces_in(frames, detector, faces, inputs["confidence"])
         if restorer is None or found.count == 0:
-            return unchanged(given)
+            return _untouched(cls, given, outcome_report([() for _ in found.frames], "restored"))
         done = restore(
             frames,
             found,
             restorer.network,
             restorer.host,
-            RestoreSettings(
-                options=RestoreOptions(fidelity, steps, seed, adain),
-                blend=BlendSettings(strength, colour_match, mask_shape, feather),
-                selection=Selection(min_size=min_face, max_count=max_faces, only_center=only_center),
-                alignment=alignment,
-            ),
+            settings,
             None if background is None else canvas,
             region_of(region, image),
             None if parser is None else parser.network,
         )
+        text = outcome_report(done.outcomes, "restored")
         if done.frames is canvas:
-            return unchanged(given)
-        return io.NodeOutput(to_socket(done.frames), to_socket(done.changed))
+            return _untouched(cls, given, text)
+        shown = work_shown(cls, text, frames, done.frames, done.outcomes)
+        return io.NodeOutput(to_socket(done.frames), to_socket(done.changed), text, ui=shown)
+
+
+def _untouched(node: type[io.ComfyNode], image: Tensor, text: str) -> io.NodeOutput:
+    show_text(node, text)
+    return io.NodeOutput(image, nothing_changed(image), text, ui=ui.PreviewText(text))

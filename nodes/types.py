@@ -5,6 +5,7 @@
 | VISAGE_DETECTOR  | :class:`LoadedModel` of a :class:`~..models.detectors.Detector`      |
 | VISAGE_RESTORER  | :class:`LoadedModel` of a :class:`~..models.restorers.Restorer`      |
 | VISAGE_PARSER    | :class:`LoadedModel` of a :class:`~..models.parsers.Parser`          |
+| VISAGE_EMBEDDER  | :class:`LoadedModel` of an :class:`~..models.embedders.Embedder`     |
 | VISAGE_INPAINTER | :class:`LoadedModel` of a :class:`~..models.refiners.Refiner`        |
 | FACES            | :class:`~..faces.face.Faces`: plain numbers, no tensors              |
 | FACE_CROPS       | :class:`~..faces.crops.Crops`: where crops were taken, no pixels     |
@@ -26,6 +27,7 @@ N = TypeVar("N")
 DetectorSocket = io.Custom("VISAGE_DETECTOR")
 RestorerSocket = io.Custom("VISAGE_RESTORER")
 ParserSocket = io.Custom("VISAGE_PARSER")
+EmbedderSocket = io.Custom("VISAGE_EMBEDDER")
 InpainterSocket = io.Custom("VISAGE_INPAINTER")
 FacesSocket = io.Custom("FACES")
 FaceCropsSocket = io.Custom("FACE_CROPS")
@@ -40,7 +42,7 @@ class LoadedModel(Generic[N]):
     """A network on a socket, with what ComfyUI asks of one to protect its weights while a workflow runs.
 
     Attributes:
-        network: the detector, restorer or parser.
+        network: the detector, restorer, parser, embedder or refiner.
         host: looks after it.
     """
 

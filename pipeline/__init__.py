@@ -3,28 +3,46 @@
 from __future__ import annotations
 
 from .blending import BlendSettings, paste_crops
+from .face_report import FaceReport, Likeness, Reference, report_faces, same_faces
+from .face_report_texts import report_caption, report_data, report_text
 from .outcome import Outcome
+from .outcome_report import outcome_report
 from .prompts import PromptError, Wildcards
 from .refine_painting import RefinementError
 from .refine_plan import PromptSource
 from .refine_settings import RefineSettings
 from .refining import Refinement, refine
-from .restoring import Alignment, Restoration, RestorationError, RestoreSettings, restore
+from .region_settings import RegionSettings, check_regions
+from .regions import face_regions
+from .restore_settings import Alignment, RestoreSettings
+from .restoring import Restoration, RestorationError, restore
 
 __all__ = [
     "Alignment",
     "BlendSettings",
+    "FaceReport",
+    "Likeness",
     "Outcome",
     "PromptError",
     "PromptSource",
+    "Reference",
     "RefineSettings",
     "Refinement",
     "RefinementError",
+    "RegionSettings",
     "Restoration",
     "RestorationError",
     "RestoreSettings",
     "Wildcards",
+    "check_regions",
+    "face_regions",
+    "outcome_report",
     "paste_crops",
     "refine",
+    "report_caption",
+    "report_data",
+    "report_faces",
+    "report_text",
     "restore",
+    "same_faces",
 ]

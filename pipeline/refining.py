@@ -23,7 +23,8 @@ from .outcome import Outcome
 from .refine_painting import Painter
 from .refine_plan import PromptSource, plan_frame
 from .refine_settings import RefineSettings
-from .restoring import RestoreSettings, restore
+from .restore_settings import RestoreSettings
+from .restoring import restore
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,42 +13,21 @@ from ..faces.crops import Crops, check_frames, extract, extract_mask, plan_crops
 from ..faces.face import Face, Faces
 from ..faces.memory import duplicate
 from ..faces.paste import Patch, blend
-from ..faces.selection import Selection, reasons_to_skip
+from ..faces.selection import reasons_to_skip
 from ..models.host import Host, Progress
 from ..models.parsers import Parser
-from ..models.restorers import InvalidOutputError, RestoreOptions, Restorer
-from .blending import BlendSettings, check_enlargement, fitting_region, patches_of
+from ..models.restorers import InvalidOutputError, Restorer
+from .blending import check_enlargement, fitting_region, patches_of
 from .outcome import Outcome
 from .parsing import check_parser, parsed_faces
+from .restore_settings import RestoreSettings
 
 # Faces are worked on in groups of whole frames, so that a long video does not hold all of its crops at once.
 _GROUP_PIXELS = 64 * 512 * 512
 
-Alignment = Literal["model", "ffhq"]
-
 
 class RestorationError(Exception):
     """A restorer gave rubbish for a face."""
-
-
-@dataclass(frozen=True)
-class RestoreSettings:
-    """How faces are restored and put back.
-
-    Attributes:
-        options: what is asked of the restorer.
-        blend: how restored crops are put back.
-        selection: which faces.
-        alignment: how faces lie in the crops: as the restorer was trained, or as in FFHQ, to compare restorers or to
-            get what programs give that know no other template.
-        on_error: whether a face that the network fails on stops the work or is left as it was and reported.
-    """
-
-    options: RestoreOptions = field(default_factory=RestoreOptions)
-    blend: BlendSettings = field(default_factory=BlendSettings)
-    selection: Selection = field(default_factory=Selection)
-    alignment: Alignment = "model"
-    on_error: Literal["stop", "skip"] = "stop"
 
 
 @dataclass(frozen=True)

@@ -165,7 +165,9 @@ def test_no_memory_for_a_single_picture_is_an_error(pack: ModuleType, image: Ten
 
 
 def test_restored_faces_change_and_nothing_else_does(pack: ModuleType, image: Tensor) -> None:
-    restored, mask = pack.RestoreFaces.execute(image, **DEFAULTS, restorer=a_restorer(), detector=a_detector()).result
+    restored, mask, _ = pack.RestoreFaces.execute(
+        image, **DEFAULTS, restorer=a_restorer(), detector=a_detector()
+    ).result
     assert restored.shape == image.shape
     assert mask.shape == image.shape[:3]
     assert same(restored[mask == 0], image[mask == 0])
@@ -180,7 +182,7 @@ def test_connected_faces_win_over_the_detector(pack: ModuleType, image: Tensor) 
     faces = pack.DetectFaces.execute(image, a_detector((RIGHT_FACE,)), **DETECTION).result[0]
     detector = a_detector()
     given = {"restorer": a_restorer(), "detector": detector, "faces": faces}
-    _, mask = pack.RestoreFaces.execute(image, **DEFAULTS, **given).result
+    _, mask, _ = pack.RestoreFaces.execute(image, **DEFAULTS, **given).result
     assert detector.network._proposer.batches == []
     assert float(mask[:, :, 110].max()) == 1
     assert float(mask[:, :, 30].max()) == 0
@@ -190,7 +192,7 @@ def test_connected_faces_win_over_the_detector(pack: ModuleType, image: Tensor) 
 def test_the_very_image_passes_through_where_nothing_is_done(pack: ModuleType, image: Tensor, reason: str) -> None:
     settings = DEFAULTS | {"strength": {"strength": 0.0}, "no face": {}, "all too small": {"min_face": 500}}[reason]
     detector = a_detector(() if reason == "no face" else (LEFT_FACE,))
-    restored, mask = pack.RestoreFaces.execute(image, **settings, restorer=a_restorer(), detector=detector).result
+    restored, mask, _ = pack.RestoreFaces.execute(image, **settings, restorer=a_restorer(), detector=detector).result
     assert restored is image
     assert mask.shape == image.shape[:3]
     assert not mask.any()
@@ -247,11 +249,11 @@ def test_half_precision_in_and_out(pack: ModuleType, image: Tensor, management: 
     management.args.fp16_intermediates = True
     half = image.half()
     models = {"restorer": a_restorer(), "detector": a_detector()}
-    restored, mask = pack.RestoreFaces.execute(half, **DEFAULTS, **models).result
+    restored, mask, _ = pack.RestoreFaces.execute(half, **DEFAULTS, **models).result
     assert restored.dtype == mask.dtype == torch.float16
     assert same(restored[mask == 0], half[mask == 0])
     assert not torch.equal(restored, half)
-    untouched, _ = pack.RestoreFaces.execute(half, **DEFAULTS, restorer=a_restorer(), detector=a_detector(())).result
+    untouched, _, _ = pack.RestoreFaces.execute(half, **DEFAULTS, restorer=a_restorer(), detector=a_detector(())).result
     assert untouched is half
     crops, places = pack.CropFaces.execute(half, found(pack, half), 64).result
     assert crops.dtype == torch.float16
@@ -262,7 +264,7 @@ def test_half_precision_in_and_out(pack: ModuleType, image: Tensor, management: 
 def test_alpha_is_kept(pack: ModuleType, image: Tensor) -> None:
     alpha = torch.cat([image, image[..., :1]], dim=-1)
     models = {"restorer": a_restorer(), "detector": a_detector()}
-    restored, mask = pack.RestoreFaces.execute(alpha, **DEFAULTS, **models).result
+    restored, mask, _ = pack.RestoreFaces.execute(alpha, **DEFAULTS, **models).result
     assert restored.shape == alpha.shape
     assert same(restored[..., 3], alpha[..., 3])
     assert float(mask.max()) == 1
@@ -275,11 +277,11 @@ def test_alpha_is_kept(pack: ModuleType, image: Tensor) -> None:
 def test_faces_go_into_the_enlarged_background(pack: ModuleType, image: Tensor) -> None:
     background = torch.rand(3, 256, 320, 3)
     models = {"restorer": a_restorer(), "detector": a_detector(), "background": background}
-    restored, mask = pack.RestoreFaces.execute(image, **DEFAULTS, **models).result
+    restored, mask, _ = pack.RestoreFaces.execute(image, **DEFAULTS, **models).result
     assert restored.shape == background.shape
     assert same(restored[mask == 0], background[mask == 0])
     assert float(mask[:, 128, 80].min()) == 1
-    unchanged, empty = pack.RestoreFaces.execute(image, **DEFAULTS | {"strength": 0.0}, **models).result
+    unchanged, empty, _ = pack.RestoreFaces.execute(image, **DEFAULTS | {"strength": 0.0}, **models).result
     assert unchanged is background
     assert empty.shape == background.shape[:3]
     with pytest.raises(ValueError, match="no enlargement"):
@@ -290,7 +292,7 @@ def test_region_limits_the_change(pack: ModuleType, image: Tensor) -> None:
     region = torch.zeros(1, 128, 160)
     region[:, :64] = 1
     models = {"restorer": a_restorer(), "detector": a_detector()}
-    restored, mask = pack.RestoreFaces.execute(image, **DEFAULTS, **models, region=region).result
+    restored, mask, _ = pack.RestoreFaces.execute(image, **DEFAULTS, **models, region=region).result
     assert float(mask[:, :60].max()) == 1
     assert not mask[:, 70:].any()
     assert same(restored[:, 70:], image[:, 70:])
@@ -301,7 +303,7 @@ def test_region_of_another_size_is_an_error_but_the_mask_of_no_alpha_is_none(pac
     with pytest.raises(ValueError, match="mask of the same size"):
         pack.RestoreFaces.execute(image, **DEFAULTS, **models, region=torch.ones(1, 64, 64))
     no_alpha = torch.zeros(1, 64, 64)
-    _, mask = pack.RestoreFaces.execute(image, **DEFAULTS, **models, region=no_alpha).result
+    _, mask, _ = pack.RestoreFaces.execute(image, **DEFAULTS, **models, region=no_alpha).result
     assert float(mask.max()) == 1
 
 
@@ -310,7 +312,7 @@ def test_a_parser_limits_the_mask_to_the_face(pack: ModuleType) -> None:
     image[:, :64] = 0.9  # its upper half turns dark in the negative, and so is no skin
     models = {"restorer": a_restorer(), "detector": a_detector(), "parser": a_parser()}
     settings = DEFAULTS | {"mask_shape": "parse"}
-    restored, mask = pack.RestoreFaces.execute(image, **settings, **models).result
+    restored, mask, _ = pack.RestoreFaces.execute(image, **settings, **models).result
     assert float(mask[0, 76, 40]) > 0.9
     assert float(mask[0, 50, 40]) == 0
     assert same(restored[mask == 0], image[mask == 0])
@@ -599,7 +601,7 @@ def test_real_models_restore_a_real_face(pack: ModuleType, base: Path, data: Pat
         restorer.unlink()
     with torch.inference_mode():
         faces, _, _, count = pack.DetectFaces.execute(picture, models["detector"], **DETECTION).result
-        restored, mask = pack.RestoreFaces.execute(picture, **DEFAULTS, **models).result
+        restored, mask, _ = pack.RestoreFaces.execute(picture, **DEFAULTS, **models).result
     assert count == 1
     assert faces.frames[0][0].landmarks is not None
     assert float((restored - picture).abs()[mask > 0.5].mean()) > 0.001

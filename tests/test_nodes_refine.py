@@ -131,7 +131,7 @@ def test_refined_faces_change_and_nothing_else_does(
     pack: ModuleType, image: Tensor, faces: Faces, node: Any, engines: list[Negative]
 ) -> None:
     given = node(faces=faces, model="the model", clip="the clip", seed=5, denoise=0.3, sampler="dpmpp_2m", cycles=3)
-    refined, mask, crops = pack.RefineFaces.execute(image, **given).result
+    refined, mask, crops, _ = pack.RefineFaces.execute(image, **given).result
     assert torch.equal(refined[mask == 0], image[mask == 0])
     assert torch.equal(refined[1], image[1])
     assert bool((mask[0, 50:60, 35:45] == 1).all())
@@ -155,7 +155,7 @@ def test_the_very_image_passes_through_where_nothing_is_done(
         "all too small": {"min_face": 500},
         "skipped": {"prompt": "[SKIP]"},
     }[reason]
-    refined, mask, crops = pack.RefineFaces.execute(image, **node(**{"faces": faces} | changes)).result
+    refined, mask, crops, _ = pack.RefineFaces.execute(image, **node(**{"faces": faces} | changes)).result
     assert refined is image
     assert mask.shape == image.shape[:3]
     assert not mask.any()
@@ -166,7 +166,7 @@ def test_the_very_image_passes_through_where_nothing_is_done(
 def test_a_detector_finds_the_faces_where_none_are_connected(
     pack: ModuleType, image: Tensor, node: Any, engines: list[Negative]
 ) -> None:
-    _, mask, crops = pack.RefineFaces.execute(image, **node(detector=a_detector(LEFT_FACE))).result
+    _, mask, crops, _ = pack.RefineFaces.execute(image, **node(detector=a_detector(LEFT_FACE))).result
     assert len(crops) == 2
     assert bool((mask[:, 64, 40] == 1).all())
     assert not mask[:, :, 120:].any()
@@ -206,11 +206,11 @@ def test_changes_stay_within_the_mask(
 ) -> None:
     left_half = torch.zeros(1, 128, 160)
     left_half[:, :, :40] = 1
-    _, mask, _ = pack.RefineFaces.execute(image, **node(faces=faces, mask=left_half)).result
+    _, mask, _, _ = pack.RefineFaces.execute(image, **node(faces=faces, mask=left_half)).result
     assert bool(mask[0, :, :40].any())
     # The mask is read in the pixels of the crop: its edge is as soft as that makes it.
     assert not mask[:, :, 42:].any()
-    _, everywhere, _ = pack.RefineFaces.execute(image, **node(faces=faces, mask=torch.zeros(1, 64, 64))).result
+    _, everywhere, _, _ = pack.RefineFaces.execute(image, **node(faces=faces, mask=torch.zeros(1, 64, 64))).result
     assert bool(everywhere[0, :, 40:].any())
 
 

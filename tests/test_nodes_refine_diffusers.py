@@ -90,7 +90,7 @@ def test_a_face_is_repainted_and_the_rest_keeps_its_bits(nodes: ModuleType, inpa
     faces = Faces(80, 64, ((FACE,), ()))
     inputs = settings(nodes, prompt="a face", inpainter=inpainter, faces=faces)
     with torch.inference_mode():
-        result, mask, crops = nodes.RefineFacesDiffusers.execute(image=image, **inputs).result
+        result, mask, crops, _ = nodes.RefineFacesDiffusers.execute(image=image, **inputs).result
         again, *_ = nodes.RefineFacesDiffusers.execute(image=image, **inputs).result
         other, *_ = nodes.RefineFacesDiffusers.execute(image=image, **inputs | {"prompt": "[PROMPT]"}).result
         empty, *_ = nodes.RefineFacesDiffusers.execute(image=image, **inputs | {"prompt": ""}).result
@@ -118,7 +118,7 @@ def test_where_nothing_is_to_be_done_the_model_is_not_asked_for(
     inputs = settings(nodes, inpainter=None, restorer=None, faces=Faces(80, 64, ((FACE,), ())))
     assert nodes.RefineFacesDiffusers.check_lazy_status(image=image, **inputs) == ["inpainter", "restorer"]
     assert nodes.RefineFacesDiffusers.check_lazy_status(image=image, **inputs | off) == []
-    result, mask, _ = nodes.RefineFacesDiffusers.execute(image=image, **inputs | off).result
+    result, mask, _, _ = nodes.RefineFacesDiffusers.execute(image=image, **inputs | off).result
     assert result is image
     assert float(mask.max()) == 0
 
@@ -134,5 +134,5 @@ def test_settings_are_those_of_refine_faces_in_the_same_order(nodes: ModuleType)
     mine, graph = (
         [one.id for one in node.define_schema().inputs] for node in (nodes.RefineFacesDiffusers, RefineFaces)
     )
-    shared = mine[mine.index("detector") :]
+    shared = mine[mine.index("detector") : mine.index("compare_view")]
     assert graph[graph.index("detector") :][: len(shared)] == shared

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..faces.alignment import ARCFACE, FFHQ
 from ..faces.geometry import fit_similarity
-from .onnx_file import OnnxNetwork, read_graph
+from ..models.embedders.onnx_network import OnnxNetwork, read_graph
 
 _SIDE = ARCFACE.size
 

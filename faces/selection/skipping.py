@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...fields import setting
 from ..face import Face
 
 
@@ -20,10 +21,24 @@ class Selection:
         only_center: only the face nearest to the middle of the frame.
     """
 
-    min_size: float = 0.0
-    max_size: float = 0.0
-    max_count: int = 0
-    only_center: bool = False
+    min_size: int = setting(
+        0,
+        "Faces whose longer side is smaller than this many pixels are left as they are.",
+        name="min_face",
+        low=0,
+        high=16384,
+    )
+    max_size: int = setting(
+        0,
+        "Faces whose longer side is larger than this many pixels are left as they are. 0: no limit.",
+        name="max_face",
+        low=0,
+        high=16384,
+    )
+    max_count: int = setting(
+        0, "Only the largest faces of each image. 0: all of them.", name="max_faces", low=0, high=1000
+    )
+    only_center: bool = setting(False, "Only the face nearest to the middle of each image.")
 
 
 def reasons_to_skip(faces: Sequence[Face], width: int, height: int, selection: Selection) -> list[str | None]:

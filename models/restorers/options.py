@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...fields import setting
+
 
 @dataclass(frozen=True)
 class RestoreOptions:
@@ -21,10 +23,37 @@ class RestoreOptions:
         ValueError: a number outside its range.
     """
 
-    fidelity: float = 0.5
-    steps: int = 5
-    seed: int = 0
-    adain: bool = True
+    fidelity: float = setting(
+        0.5,
+        "0: the best looking face. 1: the face most like the one in the image. Acts in CodeFormer and VQFR 2 only.",
+        low=0.0,
+        high=1.0,
+        step=0.01,
+    )
+    steps: int = setting(
+        5,
+        "Steps of restorers that take several: fewer are faster. Acts in ELIR only.",
+        low=1,
+        high=50,
+        advanced=True,
+        optional=True,
+    )
+    # No seed that changes from run to run: the same picture again and again is what restoring is for.
+    seed: int = setting(
+        0,
+        "Another number gives a face of other details. Acts in ELIR only.",
+        low=0,
+        high=2**53 - 1,
+        advanced=True,
+        optional=True,
+    )
+    adain: bool = setting(
+        True,
+        "Give what the network remembers of faces the light and colours of the face in the image. Acts in CodeFormer "
+        "only.",
+        advanced=True,
+        optional=True,
+    )
 
     def __post_init__(self) -> None:
         if not 0 <= self.fidelity <= 1:

@@ -47,6 +47,9 @@ Int, Float, Boolean, Combo = Custom("INT"), Custom("FLOAT"), Custom("BOOLEAN"), 
 String = Custom("STRING")
 Model, Clip, Vae, Conditioning = Custom("MODEL"), Custom("CLIP"), Custom("VAE"), Custom("CONDITIONING")
 Guider, Sampler, Sigmas = Custom("GUIDER"), Custom("SAMPLER"), Custom("SIGMAS")
+ImageCompare = Custom("IMAGECOMPARE")
+# A view of a result, which no link can lead to.
+ImageCompare.Input.socketless = True
 Input, Output = _Input, _Output
 
 

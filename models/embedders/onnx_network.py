@@ -186,13 +186,14 @@ def _fields(data: bytes) -> Iterator[tuple[int, Value]]:
 def _varint(data: bytes, place: int) -> tuple[int, int]:
     """A number of seven bits a byte, the lowest first, and the place after it."""
     number = shift = 0
-    while True:
+    while shift < 70:
         byte = data[place]
         place += 1
         number |= (byte & 0x7F) << shift
         shift += 7
         if byte < 0x80:
             return number, place
+    raise ValueError("This is no ONNX network.")
 
 
 def _packed(data: bytes) -> list[int]:

@@ -1,0 +1,110 @@
+"""``visage report``: tells how good the pictures of faces are, and whose faces they are."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from ..drawing import draw_faces
+from ..models.detectors import Detector
+from ..models.embedders import Embedder, load_embedder
+from ..models.restorers import InvalidOutputError
+from ..models.weights import WeightsError
+from ..pipeline import FaceReport, Reference, report_caption, report_data, report_faces, report_text
+from . import options
+from .batches import Batch, Failures, batches
+from .images import ImageError, load_image, save_image
+from .inputs import InputError, Plan, find, plan
+from .models import Subparsers
+from .report import frame_described, write_report
+
+# The surer one first.
+_EMBEDDERS = ("arcface-ir-se50", "mobilefacenet")
+
+
+def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("report", help="tell how good the pictures of faces are, and whose faces they are")
+    options.add_inputs(parser)
+    options.add_detection(parser)
+    parser.add_argument("--reference", metavar="PICTURE", type=Path, help="compare the faces with those of this one")
+    parser.add_argument("--embedder", metavar="NAME|FILE", help="network for --reference; default: ArcFace, if found")
+    parser.add_argument("--draw", metavar="DIR", type=Path, help="write pictures with the faces and words on them here")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write all numbers here")
+    parser.add_argument("--overwrite", action="store_true", help="replace drawings that are there")
+    parser.set_defaults(run=run)
+
+
+@dataclass(frozen=True)
+class _Tools:
+    """Everything that is loaded once for all pictures."""
+
+    detector: Detector
+    embedder: Embedder | None
+    reference: Reference | None
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Returns 0, or 1 where a picture failed."""
+    try:
+        todo = _plan(arguments)
+        tools = _tools(arguments)
+    except (InputError, ImageError, OSError, WeightsError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    failures = Failures.of(todo)
+    frames: list[dict[str, object]] = []
+    for batch in batches(todo.jobs, arguments.batch, failures):
+        try:
+            reports = _reported(batch, tools, arguments)
+        except (ValueError, MemoryError, InvalidOutputError) as error:
+            failures.add_all(batch.jobs, error)
+            continue
+        for job, told in zip(batch.jobs, reports, strict=True):
+            _, *lines = report_text([told]).splitlines()
+            print(f"{job.source}: {len(told)} face{'' if len(told) == 1 else 's'}", *lines, sep="\n")
+            target = job.target if arguments.draw else None
+            frames.append(frame_described(job.source, target, *batch.size, report_data(told)))
+        if arguments.draw:
+            _draw(batch, reports, failures)
+    if arguments.json:
+        write_report(arguments.json, frames, failures.reasons)
+    return failures.tell()
+
+
+def _plan(arguments: argparse.Namespace) -> Plan:
+    if arguments.draw is None:
+        return find(arguments.inputs)
+    return plan(arguments.inputs, arguments.draw, overwrite=arguments.overwrite)
+
+
+def _tools(arguments: argparse.Namespace) -> _Tools:
+    host = options.host_of(arguments)
+    detector = options.detector_of(arguments, host)
+    if arguments.reference is None:
+        return _Tools(detector, None, None)
+    path = options.preferred_file(arguments.embedder, "embedder", _EMBEDDERS, arguments.models)
+    frames = load_image(arguments.reference).pixels[None]
+    found = options.faces_of(frames, detector, arguments)
+    if found.count == 0:
+        raise InputError(f"There is no face in {arguments.reference} to compare with.")
+    return _Tools(detector, load_embedder(path, host), Reference(frames, found, by_place=False))
+
+
+@torch.inference_mode()
+def _reported(batch: Batch, tools: _Tools, arguments: argparse.Namespace) -> Sequence[Sequence[FaceReport]]:
+    faces = options.faces_of(batch.frames, tools.detector, arguments)
+    return report_faces(batch.frames, faces, tools.embedder, tools.reference)
+
+
+def _draw(batch: Batch, reports: Sequence[Sequence[FaceReport]], failures: Failures) -> None:
+    for job, picture, told in zip(batch.jobs, batch.pictures, reports, strict=True):
+        drawn = draw_faces(picture.pixels, [one.face for one in told], [report_caption(one) for one in told])
+        try:
+            save_image(job.target, replace(picture, pixels=drawn))
+        except ImageError as error:
+            failures.add(job, error)

@@ -1,0 +1,40 @@
+// Before and after on the nodes that work on faces: fills ComfyUI's compare widget when such a node has run.
+
+import { api } from "../../scripts/api.js";
+import { app } from "../../scripts/app.js";
+
+/** A picture as the server names it. @typedef {Record<string, string>} Picture */
+
+/** What the server sends when the node has run. @typedef {{ a_images?: Picture[], b_images?: Picture[] }} Output */
+
+const KINDS = new Set(["VisageRestoreFaces", "VisageRefineFaces", "VisageRefineFacesDiffusers"]);
+
+/** Pixels by which a new node grows for the widget, which takes what height there is. */
+const ROOM = 240;
+
+/** @param {Picture} picture */
+const address = (picture) => api.apiURL(`/view?${new URLSearchParams(picture)}${app.getRandParam()}`);
+
+app.registerExtension({
+  name: "visage.compare",
+  /** @param {any} node of ComfyUI's graph */
+  nodeCreated(node) {
+    const widget = node.widgets?.find((/** @type {any} */ each) => each.name === "compare_view");
+    if (!KINDS.has(node.constructor.comfyClass) || !widget) return;
+    // A result among the inputs would make the server do the work again.
+    widget.options.serialize = false;
+    // Nodes 2.0 draws the widget, the classic canvas the pictures themselves: each leaves out the other.
+    widget.hidden = true;
+    node.hideOutputImages = true;
+    if (globalThis.LiteGraph?.vueNodesMode) node.setSize([node.size[0], node.size[1] + ROOM]);
+    const { onExecuted } = node;
+    node.onExecuted = function (/** @type {Output} */ output) {
+      onExecuted?.call(this, output);
+      widget.value = {
+        beforeImages: (output.a_images ?? []).map(address),
+        afterImages: (output.b_images ?? []).map(address),
+      };
+      widget.callback?.(widget.value);
+    };
+  },
+});

@@ -1,0 +1,149 @@
+"""The node that tells what is known of each face."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from comfy_api.latest import io, ui
+from torch import Tensor
+
+from ..drawing import draw_faces
+from ..faces.face import Faces
+from ..models.embedders import Embedder
+from ..pipeline import (
+    FaceReport,
+    Reference,
+    report_caption,
+    report_data,
+    report_faces,
+    report_text,
+    same_faces,
+)
+from . import views
+from .images import frames_of, to_socket
+from .showing import show_text
+from .types import EmbedderSocket, FacesSocket, LoadedModel
+
+_NEEDED = {
+    "embedder": "The faces of a reference are compared by an embedder: connect one (Load Face Embedder).",
+    "reference": "What are the faces to be compared with? Connect a reference image.",
+}
+_COMPARING = ("embedder", "reference", "reference_faces")
+
+
+class ReportFaces(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisageFaceReport",
+            display_name="Face Report",
+            category="Visage",
+            description=(
+                "Tells of each face its size, how the head is turned, how good the picture is, and whether it is the "
+                "same person as in another image."
+            ),
+            search_aliases=[
+                "face quality",
+                "face similarity",
+                "identity check",
+                "face pose",
+                "sharpness",
+                "noise",
+                "blur detection",
+                "arcface",
+                "face analysis",
+            ],
+            has_intermediate_output=True,
+            hidden=[io.Hidden.unique_id],
+            inputs=[
+                io.Image.Input("image", tooltip="The image or batch that the faces were found in."),
+                FacesSocket.Input("faces", tooltip="From Detect Faces."),
+                io.Boolean.Input(
+                    "preview",
+                    default=True,
+                    tooltip="Show the picture on the node: the first 8 images, shrunk to 1024 pixels.",
+                ),
+                EmbedderSocket.Input(
+                    "embedder",
+                    optional=True,
+                    lazy=True,
+                    tooltip="From Load Face Embedder: compares the faces with those of the reference.",
+                ),
+                io.Image.Input(
+                    "reference",
+                    optional=True,
+                    lazy=True,
+                    tooltip=(
+                        "With whom the faces are compared. Without reference_faces it is the same image after some "
+                        "work on it, of any size; with them any image, one for all or one for each."
+                    ),
+                ),
+                FacesSocket.Input(
+                    "reference_faces",
+                    optional=True,
+                    lazy=True,
+                    tooltip="The faces of the reference. Each face is compared with the one most like it.",
+                ),
+            ],
+            outputs=[
+                io.String.Output("report", tooltip="What was found out, for people."),
+                io.String.Output("json", tooltip="The same as JSON, for programs."),
+                io.Image.Output("picture", tooltip="The image with boxes and words on it."),
+            ],
+        )
+
+    @classmethod
+    def check_lazy_status(cls, faces: Faces, **inputs: Any) -> list[str]:
+        if faces.count == 0:
+            return []
+        return [name for name in _COMPARING if name in inputs and inputs[name] is None]
+
+    @classmethod
+    def validate_inputs(cls, embedder: str | None = "", reference: str | None = "") -> bool | str:
+        # What is connected is still unknown here and arrives as None, not as "".
+        given = {"embedder": embedder != "", "reference": reference != ""}
+        missing = [name for name, is_given in given.items() if not is_given]
+        return _NEEDED[missing[0]] if len(missing) == 1 else True
+
+    @classmethod
+    def execute(
+        cls,
+        image: Tensor,
+        faces: Faces,
+        preview: bool,
+        embedder: LoadedModel[Embedder] | None = None,
+        reference: Tensor | None = None,
+        reference_faces: Faces | None = None,
+    ) -> io.NodeOutput:
+        frames = frames_of(image)
+        reports = report_faces(
+            frames,
+            faces,
+            None if embedder is None else embedder.network,
+            None if reference is None or embedder is None else _reference(frames_of(reference), faces, reference_faces),
+        )
+        text, picture = report_text(reports), _annotated(frames, faces, reports)
+        show_text(cls, text)
+        shown = dict(ui.PreviewText(text).as_dict())
+        if preview:
+            shown |= ui.PreviewImage(views.preview(picture), cls=cls).as_dict()
+        images = [{"image": number, "faces": report_data(told)} for number, told in enumerate(reports, start=1)]
+        data = json.dumps({"images": images}, indent=1, allow_nan=False)
+        return io.NodeOutput(text, data, to_socket(picture), ui=shown)
+
+
+def _reference(frames: Tensor, faces: Faces, theirs: Faces | None) -> Reference:
+    return same_faces(frames, faces) if theirs is None else Reference(frames, theirs, by_place=False)
+
+
+def _annotated(frames: Tensor, faces: Faces, reports: Sequence[Sequence[FaceReport]]) -> Tensor:
+    """``[B, H, W, 3]``"""
+    return torch.stack(
+        [
+            draw_faces(frame, found, [report_caption(report) for report in told])
+            for frame, found, told in zip(frames, faces.frames, reports, strict=True)
+        ]
+    )

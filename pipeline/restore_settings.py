@@ -1,0 +1,39 @@
+"""All settings of restoring."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..faces.selection import Selection
+from ..fields import setting
+from ..models.restorers import RestoreOptions
+from .blending import BlendSettings
+
+Alignment = Literal["model", "ffhq"]
+
+
+@dataclass(frozen=True)
+class RestoreSettings:
+    """How faces are restored and put back.
+
+    Attributes:
+        options: what is asked of the restorer.
+        blend: how restored crops are put back.
+        selection: which faces.
+        alignment: how faces lie in the crops: as the restorer was trained, or as in FFHQ, to compare restorers or to
+            get what programs give that know no other template.
+        on_error: whether a face that the network fails on stops the work or is left as it was and reported.
+    """
+
+    options: RestoreOptions = field(default_factory=RestoreOptions)
+    blend: BlendSettings = field(default_factory=BlendSettings)
+    selection: Selection = field(default_factory=Selection)
+    alignment: Alignment = setting(
+        "model",
+        "How faces lie in the crops that the restorer sees. model: as it was trained; GPEN takes in more around the "
+        "face than the others. ffhq: the same for all, as in programs that know FFHQ's alignment alone.",
+        advanced=True,
+        optional=True,
+    )
+    on_error: Literal["stop", "skip"] = "stop"

@@ -1,0 +1,58 @@
+"""What was done to faces, in words."""
+
+from __future__ import annotations
+
+import torch
+from visage.faces.face import Face, Faces
+from visage.faces.selection import Selection
+from visage.models.host import TorchHost
+from visage.pipeline import BlendSettings, Outcome, RestoreSettings, outcome_report, restore
+from visage.tests.comfy_models import restorer_of
+
+LARGE = Face((9.5, 19.5, 109.5, 139.5), index=0)
+SMALL = Face((199.5, 19.5, 219.5, 39.5), index=1)
+
+
+def test_each_face_of_each_image_has_a_line() -> None:
+    outcomes = [
+        [Outcome(LARGE, "restored", enlargement=4.267), Outcome(SMALL, "skipped", "smaller than 32 px")],
+        [],
+        [Outcome(SMALL, "restored", enlargement=0.5)],
+    ]
+    assert outcome_report(outcomes, "restored").splitlines() == [
+        "Image 1: 1 of 2 faces restored",
+        "- face 1 (120 px at 60, 80): restored at 4.3x its size",
+        "- face 2 (20 px at 210, 30): left as it was, smaller than 32 px",
+        "Image 2: no face",
+        "Image 3: 1 of 1 face restored",
+        "- face 2 (20 px at 210, 30): restored at 0.5x its size, which loses detail",
+    ]
+
+
+def test_refined_faces_tell_what_they_were_painted_with() -> None:
+    painted = Outcome(LARGE, "refined", None, 2.0, "smiling, freckles", 7, 0.4)
+    plain = Outcome(SMALL, "refined", None, None, "", 0, 0.35)
+    assert outcome_report([[painted, plain]], "refined").splitlines() == [
+        "Image 1: 2 of 2 faces refined",
+        '- face 1 (120 px at 60, 80): refined at 2x its size, denoise 0.4, seed 7, prompt "smiling, freckles"',
+        "- face 2 (20 px at 210, 30): refined, denoise 0.35, seed 0",
+    ]
+
+
+def test_nothing_to_tell_of() -> None:
+    assert outcome_report([], "restored") == ""
+    assert outcome_report([[]], "refined") == "Image 1: no face"
+
+
+def test_it_tells_what_the_pipeline_did(generator: torch.Generator) -> None:
+    frames = torch.rand(1, 160, 240, 3, generator=generator)
+    host = TorchHost("cpu", quiet=True)
+    faces = Faces(240, 160, ((LARGE, SMALL),))
+    settings = RestoreSettings(selection=Selection(min_size=32))
+    done = restore(frames, faces, restorer_of(host)[0], host, settings)
+    first, large, small = outcome_report(done.outcomes, "restored").splitlines()
+    assert first == "Image 1: 1 of 2 faces restored"
+    assert large.startswith("- face 1 (120 px at 60, 80): restored at ")
+    assert small == "- face 2 (20 px at 210, 30): left as it was, smaller than 32 px"
+    off = restore(frames, faces, restorer_of(host)[0], host, RestoreSettings(blend=BlendSettings(strength=0)))
+    assert "face 1 (120 px at 60, 80): left as it was, strength is 0" in outcome_report(off.outcomes, "restored")
