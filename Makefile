@@ -1,10 +1,10 @@
-# The whole project in a few words:  make demo | test | lint | types | check | bench | clean
+# The whole project in a few words:  make demo | test | browser | lint | types | check | bench | clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint types check bench clean
+.PHONY: demo test browser lint types check bench clean
 
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -17,6 +17,16 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/pytest
+
+# Chromium and its driver for tests/test_browser.py, on a Debian whose root one is. Elsewhere it is the user's to install.
+browser:
+	@if command -v chromium && command -v chromedriver; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+		echo "Install Chromium and chromedriver by your system's means." >&2; exit 1; \
+	fi; \
+	apt-get -qq -o Acquire::http::Timeout=20 update && \
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+		chromium chromium-driver fonts-dejavu-core >/dev/null
 
 lint: $(READY)
 	$(BIN)/ruff check .

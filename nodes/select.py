@@ -8,8 +8,9 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..faces.face import Faces
-from ..faces.selection import Choice, SelectSettings, choose, overlaps, places, report
+from ..faces.selection import Choice, SelectSettings, choose, overlaps, places
 from ..fields import build
+from .chosen import chosen_outputs, sorted_out
 from .images import is_no_mask
 from .setting_widgets import setting_widgets
 from .types import FacesSocket
@@ -39,14 +40,7 @@ class SelectFaces(io.ComfyNode):
                     ),
                 ),
             ],
-            outputs=[
-                FacesSocket.Output(
-                    "faces", tooltip="The faces that were taken, in the order that was asked for, numbered anew."
-                ),
-                FacesSocket.Output("others", tooltip="The faces that were left out, in the order in which they came."),
-                io.String.Output("report", tooltip="How many were taken, and of each of the others why it was not."),
-                io.Int.Output("number", tooltip="Number of faces taken, in all images together."),
-            ],
+            outputs=chosen_outputs("The faces that were taken, in the order that was asked for, numbered anew."),
         )
 
     @classmethod
@@ -60,16 +54,13 @@ class SelectFaces(io.ComfyNode):
 
     @classmethod
     def execute(cls, faces: Faces, region: Tensor | None = None, **inputs: Any) -> io.NodeOutput:
-        choices = chosen(faces, build(SelectSettings, inputs), region)
-        text = report(choices)
+        taken, others, text, number = sorted_out(faces, chosen(faces, build(SelectSettings, inputs), region))
         if cls.hidden is not None:
             from server import PromptServer
 
             # ComfyUI's page keeps the text of a PreviewText, but only this makes it show on a node.
             PromptServer.instance.send_progress_text(text, cls.hidden.unique_id)
-        taken = faces.with_frames(choice.taken for choice in choices)
-        others = faces.with_frames((each.face for each in choice.left_out) for choice in choices)
-        return io.NodeOutput(taken, others, text, taken.count, ui=ui.PreviewText(text))
+        return io.NodeOutput(taken, others, text, number, ui=ui.PreviewText(text))
 
 
 def chosen(faces: Faces, settings: SelectSettings, region: Tensor | None) -> list[Choice]:

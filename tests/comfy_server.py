@@ -101,6 +101,13 @@ class Server:
             time.sleep(0.2)
         raise AssertionError(f"not done in {_RUN_SECONDS} s:\n{self.log[-4000:]}")
 
+    def forget(self) -> None:
+        """Empties the list of what was run."""
+        request = urllib.request.Request(  # noqa: S310
+            self.address + "/history", b'{"clear": true}', {"Content-Type": "application/json"}
+        )
+        urllib.request.urlopen(request, timeout=30).close()  # noqa: S310
+
     def picture(self, saved: dict[str, str]) -> np.ndarray:
         """``[H, W, C]`` uint8 of a picture that ``outputs`` names."""
         query = "&".join(f"{name}={saved[name]}" for name in ("filename", "subfolder", "type"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from .choosing import Choice, LeftOut, choose, report
 from .criteria import Criteria, SelectSettings
 from .order import Order, ordered
+from .picking import PickSettings, pick
+from .picks import picks, share_of
 from .places import places
 from .region import overlaps
 from .skipping import Selection, reasons_to_skip
@@ -14,12 +16,16 @@ __all__ = [
     "Criteria",
     "LeftOut",
     "Order",
+    "PickSettings",
     "SelectSettings",
     "Selection",
     "choose",
     "ordered",
     "overlaps",
+    "pick",
+    "picks",
     "places",
     "reasons_to_skip",
     "report",
+    "share_of",
 ]

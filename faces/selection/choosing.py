@@ -26,10 +26,12 @@ class Choice:
     Attributes:
         taken: in the order that was asked for, numbered anew.
         left_out: in the order in which they came.
+        notes: what else is to be said of the frame.
     """
 
     taken: tuple[Face, ...]
     left_out: tuple[LeftOut, ...]
+    notes: tuple[str, ...] = ()
 
 
 def choose(
@@ -73,6 +75,7 @@ def report(choices: Sequence[Choice]) -> str:
             lines.append(
                 f"- face {each.face.index + 1} ({each.face.size:.0f} px at {across:.0f}, {down:.0f}): {each.reason}"
             )
+        lines += [f"- {note}" for note in choice.notes]
     return "\n".join(lines)
 
 

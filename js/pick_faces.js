@@ -1,0 +1,194 @@
+// Pick Faces on ComfyUI's page: the picture as a widget of the node. It writes the text widget "choice", which is what
+// the workflow keeps and what the server reads, and shows whatever stands there.
+
+import { api } from "../../scripts/api.js";
+import { app } from "../../scripts/app.js";
+import { lastOutput } from "./pick/history.js";
+import { FacePicker } from "./pick/picker.js";
+
+/** @typedef {import("./pick/picker.js").Shown} Shown */
+
+/**
+ * What the server sends when the node has run.
+ * @typedef {{
+ *   pick?: { picture: Record<string, string>, width: number, height: number, faces: Shown["faces"] }[],
+ *   choice?: string[],
+ * }} Output
+ */
+
+const KIND = "VisagePickFaces";
+/** How many runs are looked through for the picture, the newest first. */
+const RUNS = 20;
+
+/**
+ * The picker of each node.
+ * @type {WeakMap<object, NodePicker>}
+ */
+const pickers = new WeakMap();
+
+/**
+ * The latest picker at each place, by graph and node: an undo makes every node anew.
+ * @type {Map<string, NodePicker>}
+ */
+const places = new Map();
+
+class NodePicker {
+  #node;
+  #choice;
+  /** What was chosen when the node last ran: shown where the choice comes from another node. */
+  #ran = "";
+  #picker;
+  isShown = false;
+
+  /** @param {any} node of ComfyUI's graph */
+  constructor(node) {
+    this.#node = node;
+    this.#choice = node.widgets.find((/** @type {any} */ widget) => widget.name === "choice");
+    this.#picker = new FacePicker((choice) => this.#write(choice));
+    const widget = node.addDOMWidget("picture", "visage-pick", this.#picker.element, {
+      // The choice is kept by its own widget, and the server wants nothing of this one.
+      serialize: false,
+      hideOnZoom: false,
+      getMinHeight: () => 280,
+    });
+    widget.serialize = false;
+    const { callback } = this.#choice;
+    this.#choice.callback = (/** @type {unknown[]} */ ...values) => {
+      callback?.apply(this.#choice, values);
+      this.refresh();
+    };
+    this.refresh();
+  }
+
+  /** @returns {HTMLElement} */
+  get element() {
+    return this.#picker.element;
+  }
+
+  /** @returns {boolean} whether the choice comes over a link */
+  get #isLinked() {
+    const input = this.#node.inputs?.find((/** @type {any} */ each) => each.widget?.name === "choice");
+    return input?.link !== null && input?.link !== undefined;
+  }
+
+  /** Shows the choice as it is now. */
+  refresh() {
+    this.#picker.choose(this.#isLinked ? this.#ran : String(this.#choice.value ?? ""), this.#isLinked);
+  }
+
+  /** @param {Output} output */
+  show(output) {
+    if (output.pick === undefined) return;
+    this.isShown = true;
+    this.#ran = output.choice?.[0] ?? "";
+    this.#picker.show(
+      output.pick.map(({ picture, ...rest }) => ({
+        url: api.apiURL(`/view?${new URLSearchParams(picture)}`),
+        ...rest,
+      })),
+    );
+    this.refresh();
+  }
+
+  /** @param {string} choice */
+  #write(choice) {
+    // Between the two the page takes it as one step that can be undone.
+    app.canvas.emitBeforeChange();
+    this.#choice.value = choice;
+    app.canvas.emitAfterChange();
+    this.#node.setDirtyCanvas(true, false);
+  }
+}
+
+/**
+ * @param {any} graph
+ * @returns {any[]} the nodes of this kind in it and in its subgraphs, with what the server calls them
+ */
+function nodesIn(graph, prefix = "") {
+  return (graph?.nodes ?? []).flatMap((/** @type {any} */ node) => {
+    const name = `${prefix}${node.id}`;
+    const inner = node.subgraph ? nodesIn(node.subgraph, `${name}:`) : [];
+    return pickers.has(node) ? [{ node, name }, ...inner] : inner;
+  });
+}
+
+/** Gives the pickers that show nothing what the server last made for them. */
+async function showLastRuns() {
+  const graph = app.rootGraph ?? app.graph;
+  const waiting = nodesIn(graph).filter(({ node }) => !pickers.get(node)?.isShown);
+  if (waiting.length === 0 || !graph.id) return;
+  const answer = await api.fetchApi(`/history?max_items=${RUNS}`);
+  if (!answer.ok) return;
+  const history = await answer.json();
+  for (const { node, name } of waiting) {
+    const output = lastOutput(history, graph.id, name);
+    const picker = pickers.get(node);
+    if (output !== undefined && !picker?.isShown) picker?.show(output);
+  }
+}
+
+/**
+ * Puts a picker where the one that it follows still stands. Where Vue draws the nodes, a widget's element is mounted
+ * once; a node that was made anew would be seen with the element of the old one.
+ * @param {any} node that is in its graph
+ */
+function takePlace(node) {
+  const picker = pickers.get(node);
+  if (picker === undefined) return;
+  const place = `${node.graph?.id}:${node.id}`;
+  const former = places.get(place);
+  places.set(place, picker);
+  if (former === undefined || former === picker) return;
+  // By the next frame the page has taken away what it takes away by itself.
+  requestAnimationFrame(() => {
+    if (former.element.isConnected) former.element.replaceWith(picker.element);
+  });
+}
+
+app.registerExtension({
+  name: "Visage.PickFaces",
+
+  setup() {
+    const style = document.createElement("link");
+    style.rel = "stylesheet";
+    style.href = new URL("./pick/picker.css", import.meta.url).href;
+    document.head.append(style);
+  },
+
+  /** @param {any} node */
+  nodeCreated(node) {
+    if (node.constructor.comfyClass !== KIND) return;
+    const picker = new NodePicker(node);
+    pickers.set(node, picker);
+    const [width, height] = node.size;
+    node.setSize([Math.max(width, 420), Math.max(height, 520)]);
+    const { onExecuted, onConnectionsChange } = node;
+    node.onExecuted = function (/** @type {Output} */ output) {
+      onExecuted?.call(this, output);
+      picker.show(output);
+    };
+    node.onConnectionsChange = function (/** @type {unknown[]} */ ...change) {
+      onConnectionsChange?.apply(this, change);
+      picker.refresh();
+    };
+  },
+
+  /** @param {any} node whose values have just been read from a workflow */
+  loadedGraphNode(node) {
+    pickers.get(node)?.refresh();
+    takePlace(node);
+  },
+
+  /** Another workflow, or the same one after an undo. */
+  afterConfigureGraph() {
+    void showLastRuns();
+  },
+
+  /** @param {Record<string, Output>} outputs by where the nodes are: "3", and "<subgraph>:3" in a subgraph */
+  onNodeOutputsUpdated(outputs) {
+    for (const { node } of nodesIn(app.rootGraph ?? app.graph)) {
+      const place = node.graph?.isRootGraph === false ? `${node.graph.id}:${node.id}` : String(node.id);
+      if (outputs[place] !== undefined) pickers.get(node)?.show(outputs[place]);
+    }
+  },
+});
