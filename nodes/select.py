@@ -13,6 +13,7 @@ from ..fields import build
 from .chosen import chosen_outputs, sorted_out
 from .images import is_no_mask
 from .setting_widgets import setting_widgets
+from .showing import show_text
 from .types import FacesSocket
 
 
@@ -55,11 +56,7 @@ class SelectFaces(io.ComfyNode):
     @classmethod
     def execute(cls, faces: Faces, region: Tensor | None = None, **inputs: Any) -> io.NodeOutput:
         taken, others, text, number = sorted_out(faces, chosen(faces, build(SelectSettings, inputs), region))
-        if cls.hidden is not None:
-            from server import PromptServer
-
-            # ComfyUI's page keeps the text of a PreviewText, but only this makes it show on a node.
-            PromptServer.instance.send_progress_text(text, cls.hidden.unique_id)
+        show_text(cls, text)
         return io.NodeOutput(taken, others, text, number, ui=ui.PreviewText(text))
 
 

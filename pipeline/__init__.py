@@ -14,11 +14,10 @@ from .refine_settings import RefineSettings
 from .refining import Refinement, refine
 from .region_settings import RegionSettings, check_regions
 from .regions import face_regions
-from .restore_settings import Alignment, RestoreSettings
+from .restore_settings import RestoreSettings
 from .restoring import Restoration, RestorationError, restore
 
 __all__ = [
-    "Alignment",
     "BlendSettings",
     "FaceReport",
     "Likeness",

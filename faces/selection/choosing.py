@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..described import in_words
 from ..face import Face, numbered
 from .criteria import SelectSettings, reason_against
 from .order import ordered
@@ -70,11 +71,7 @@ def report(choices: Sequence[Choice]) -> str:
     for frame, choice in enumerate(choices):
         taken, left_out = len(choice.taken), len(choice.left_out)
         lines.append(f"Image {frame + 1}: {taken} of {_faces(taken + left_out)} taken")
-        for each in choice.left_out:
-            across, down = each.face.centre
-            lines.append(
-                f"- face {each.face.index + 1} ({each.face.size:.0f} px at {across:.0f}, {down:.0f}): {each.reason}"
-            )
+        lines += [f"- {in_words(each.face)}: {each.reason}" for each in choice.left_out]
         lines += [f"- {note}" for note in choice.notes]
     return "\n".join(lines)
 
