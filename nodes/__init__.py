@@ -8,9 +8,12 @@ from . import folders
 from .convert import FacesFrom, FacesTo
 from .crops import CropFaces, PasteFaces
 from .detect import DetectFaces
-from .loading import LoadFaceDetector, LoadFaceParser, LoadFaceRestorer
+from .loading import LoadFaceDetector, LoadFaceEmbedder, LoadFaceParser, LoadFaceRestorer
+from .pick import PickFaces
 from .refine import RefineFaces
 from .refine_diffusers import LoadDiffusersInpaint, RefineFacesDiffusers
+from .regions import FaceRegions
+from .report import ReportFaces
 from .restore import RestoreFaces
 from .select import SelectFaces
 
@@ -20,16 +23,20 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     LoadFaceDetector,
     LoadFaceRestorer,
     LoadFaceParser,
+    LoadFaceEmbedder,
     DetectFaces,
     SelectFaces,
+    PickFaces,
     FacesFrom,
     FacesTo,
+    FaceRegions,
     RestoreFaces,
     RefineFaces,
     LoadDiffusersInpaint,
     RefineFacesDiffusers,
     CropFaces,
     PasteFaces,
+    ReportFaces,
 )
 
 

@@ -7,11 +7,12 @@ from typing import get_args
 from comfy_api.latest import io
 
 from ..models.detectors import load_detector
+from ..models.embedders import load_embedder
 from ..models.parsers import load_parser
 from ..models.restorers import Precision, load_restorer
 from . import folders
 from .host import ComfyHost
-from .types import DetectorSocket, LoadedModel, ParserSocket, RestorerSocket
+from .types import DetectorSocket, EmbedderSocket, LoadedModel, ParserSocket, RestorerSocket
 
 
 class LoadFaceDetector(io.ComfyNode):
@@ -30,6 +31,8 @@ class LoadFaceDetector(io.ComfyNode):
                 "yunet",
                 "mtcnn",
                 "adetailer",
+                "facedetailer",
+                "bbox detector",
             ],
             inputs=[_model_input(folders.DETECTORS)],
             outputs=[DetectorSocket.Output("detector", tooltip="For Detect Faces, or straight into Restore Faces.")],
@@ -66,6 +69,8 @@ class LoadFaceRestorer(io.ComfyNode):
                 "hifacegan",
                 "elir",
                 "facerestore",
+                "reactor",
+                "face fix",
             ],
             inputs=[
                 _model_input(folders.RESTORERS),
@@ -113,9 +118,7 @@ class LoadFaceParser(io.ComfyNode):
                     advanced=True,
                 ),
             ],
-            outputs=[
-                ParserSocket.Output("parser", tooltip="For the mask shape parse of Restore Faces and Paste Faces.")
-            ],
+            outputs=[ParserSocket.Output("parser", tooltip="For Face Regions, and for the mask shape parse.")],
         )
 
     @classmethod
@@ -127,6 +130,29 @@ class LoadFaceParser(io.ComfyNode):
         host = ComfyHost()
         path = folders.path_of(folders.PARSERS, model_name)
         return io.NodeOutput(LoadedModel(load_parser(path, host, precision), host))
+
+
+class LoadFaceEmbedder(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisageLoadFaceEmbedder",
+            display_name="Load Face Embedder",
+            category="Visage/loaders",
+            description="Loads a network that tells how alike two faces are: ArcFace or MobileFaceNet.",
+            search_aliases=["arcface", "mobilefacenet", "face recognition", "face similarity", "face id", "identity"],
+            inputs=[_model_input(folders.EMBEDDERS)],
+            outputs=[EmbedderSocket.Output("embedder", tooltip="For Face Report.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, model_name: str = "") -> bool | str:
+        return _is_there(folders.EMBEDDERS, model_name)
+
+    @classmethod
+    def execute(cls, model_name: str) -> io.NodeOutput:
+        host = ComfyHost()
+        return io.NodeOutput(LoadedModel(load_embedder(folders.path_of(folders.EMBEDDERS, model_name), host), host))
 
 
 def _model_input(models: folders.ModelFolders) -> io.Combo.Input:

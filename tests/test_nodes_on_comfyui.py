@@ -16,8 +16,11 @@ NODE_TESTS = (
     "test_nodes_bridges.py",
     "test_nodes_refine.py",
     "test_nodes_refine_diffusers.py",
+    "test_nodes_regions.py",
+    "test_nodes_report.py",
     "test_nodes_schema.py",
     "test_nodes_select.py",
+    "test_pick_node.py",
 )
 
 

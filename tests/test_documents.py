@@ -1,0 +1,209 @@
+"""What the pages for users say is true: weights and terms, names of settings, links, and that nothing leaves."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from visage.models.catalogue import CATALOGUE, KnownWeights
+from visage.models.locations import search_folders
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "js" / "docs").glob("*.md"))]
+PURPOSE = {
+    "detector": "finding",
+    "restorer": "restoring",
+    "parser": "telling regions apart",
+    "embedder": "comparing",
+    "upscaler": "enlarging",
+}
+# Modules by which a program can reach the network.
+NETWORK = {
+    "aiohttp",
+    "ftplib",
+    "http",
+    "httpx",
+    "requests",
+    "smtplib",
+    "socket",
+    "ssl",
+    "urllib",
+    "urllib3",
+    "websocket",
+}
+
+
+def table(page: Path, first_column: str) -> list[list[str]]:
+    """The cells of the table whose heading begins with that column, without the heading."""
+    rows: list[list[str]] = []
+    inside = False
+    for line in page.read_text(encoding="utf-8").splitlines():
+        inside = line.startswith(f"| {first_column} |") or (inside and line.startswith("|"))
+        if inside:
+            rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return [row for row in rows if row[0] != first_column and set(row[0]) != {"-"}]
+
+
+def files_in(row: list[str]) -> list[str]:
+    return re.findall(r"`([^`]+)`", row[1])
+
+
+@pytest.mark.parametrize("known", CATALOGUE, ids=lambda known: known.name)
+def test_readme_says_where_weights_go_and_their_terms(known: KnownWeights) -> None:
+    rows = [
+        row
+        for row in table(ROOT / "README.md", "weights")
+        if any(fnmatchcase(known.file_name, pattern) for pattern in files_in(row))
+    ]
+    assert len(rows) == 1
+    _, _, folder, purpose, terms, commercial = rows[0]
+    assert folder == (f"`{known.folder}`" if known.folder else "comes with Visage")
+    assert purpose.startswith(PURPOSE[known.kind])
+    assert (terms, commercial.strip("*")) == (known.licence.name, known.licence.commercial)
+
+
+def test_readme_lists_no_weights_that_are_not_known() -> None:
+    for row in table(ROOT / "README.md", "weights"):
+        for pattern in files_in(row):
+            assert any(fnmatchcase(known.file_name, pattern) for known in CATALOGUE), pattern
+
+
+def test_weights_are_looked_for_where_they_are_said_to_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "models").mkdir()
+    monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
+    for known in CATALOGUE:
+        if known.folder:
+            assert tmp_path / "models" / known.folder in search_folders(known.kind), known.name
+
+
+def names_of_nodes() -> set[str]:
+    """Every input and output, and what may be chosen."""
+    names: set[str] = set()
+    for node in json.loads(Path(__file__).with_name("node_schemas.json").read_text(encoding="utf-8")).values():
+        names |= {socket["id"] for socket in [*node["inputs"], *node["outputs"]]}
+        names |= {choice for socket in node["inputs"] for choice in socket.get("options", [])}
+    return names
+
+
+@pytest.mark.parametrize("page", ["migrating", "troubleshooting"])
+def test_settings_that_are_named_exist(page: str) -> None:
+    known, named = names_of_nodes(), set()
+    for line in (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8").splitlines():
+        if line.startswith("|"):
+            # `crop_factor` 3.0: the number stands outside; files, folders, tags and commands are no settings.
+            named |= set(re.findall(r"`([a-z][a-z ]*(?:_[a-z]+)*)`", line.strip("|").split("|")[-1]))
+    named -= {
+        "visage models verify",
+        "facerestore_models",
+        "facedetection",
+        "ultralytics_bbox",
+        "ultralytics_segm",
+        "upscale_models",
+    }
+    assert len(named) > 20
+    assert named <= known
+
+
+def test_defaults_that_migrating_names_are_those_of_the_nodes() -> None:
+    schemas = json.loads(Path(__file__).with_name("node_schemas.json").read_text(encoding="utf-8"))
+    text = (ROOT / "docs" / "migrating.md").read_text(encoding="utf-8")
+    checked = 0
+    for heading, node in (("→ Refine Faces", "VisageRefineFaces"), ("→ Restore Faces", "VisageRestoreFaces")):
+        defaults = {socket["id"]: socket.get("default") for socket in schemas[node]["inputs"]}
+        for section in re.findall(rf"^## [^\n]*{heading}\n(.*?)(?=^## )", text, re.MULTILINE | re.DOTALL):
+            for line in section.splitlines():
+                here = line.strip("|").split("|")[-1]
+                # What is told of another node, or as something to set, is no default.
+                if line.startswith("|") and "**" not in here and "For the" not in here:
+                    for name, number in re.findall(r"`(\w+)` (\d+(?:\.\d+)?)", here):
+                        checked += 1
+                        assert defaults[name] == float(number) or (name, number) == ("max_faces", "1"), name
+    assert checked > 15
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if re.match(r"https?://", target):
+            continue
+        path, _, heading = target.partition("#")
+        other = (page.parent / path).resolve() if path else page
+        assert other.exists(), target
+        if heading:
+            titles = re.findall(r"^#+ (.+)$", other.read_text(encoding="utf-8"), re.MULTILINE)
+            assert heading in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}, target
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "js" / "docs").glob("*.md")), ids=lambda page: page.stem)
+def test_every_help_page_has_a_small_picture(page: Path) -> None:
+    pictures = re.findall(r"^!\[([^\]]+)\]\(([^)\s]+)\)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert pictures
+    for description, target in pictures:
+        # ComfyUI puts the address of the folder of the page in front of it.
+        assert re.fullmatch(r"Visage\w+\.jpg", target)
+        assert len(description) > 20
+        assert (page.parent / target).stat().st_size < 60_000
+        with Image.open(page.parent / target) as picture:
+            assert picture.format == "JPEG"
+            assert 400 <= picture.width <= 1000
+
+
+def test_no_picture_of_the_help_pages_is_left_over() -> None:
+    folder = ROOT / "js" / "docs"
+    shown = {
+        name for page in folder.glob("*.md") for name in re.findall(r"\((\w+\.jpg)\)", page.read_text(encoding="utf-8"))
+    }
+    assert shown == {picture.name for picture in folder.glob("*.jpg")}
+
+
+def modules_of_visage() -> list[Path]:
+    """What runs on users' machines: not the tests, the benchmarks and the training."""
+    folders = ("cli", "faces", "models", "nodes", "pipeline")
+    return [*ROOT.glob("*.py"), *(path for folder in folders for path in (ROOT / folder).rglob("*.py"))]
+
+
+def imports_of(path: Path) -> set[str]:
+    """Modules by their full names, wherever in the file they are imported; relative ones with their dots."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def test_only_the_download_module_can_reach_the_network() -> None:
+    # urllib.parse reads addresses, and goes nowhere.
+    reaching = {
+        str(path.relative_to(ROOT))
+        for path in modules_of_visage()
+        if any(
+            name.split(".")[0] in NETWORK and not name.startswith("urllib.parse") and name != "urllib"
+            for name in imports_of(path)
+        )
+    }
+    assert reaching == {"models/download.py"}
+
+
+def test_only_the_command_that_gets_models_downloads() -> None:
+    using = {
+        str(path.relative_to(ROOT))
+        for path in modules_of_visage()
+        if any(name.endswith("download.download") for name in imports_of(path))
+    }
+    assert using == {"cli/models.py"}
+
+
+def test_page_code_talks_to_its_own_server_alone() -> None:
+    for path in (ROOT / "js").rglob("*.js"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(
+            r"https?://(?!www\.w3\.org/)|\bXMLHttpRequest\b|\bWebSocket\b|sendBeacon|(?<!\w)fetch\(", text
+        )
