@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,32 @@ def test_links_join_what_they_say(path: Path) -> None:
         assert (socket["link"], socket["type"]) == (number, kind)
         assert number in nodes[source]["outputs"][output]["links"]
         assert nodes[source]["outputs"][output]["type"] == kind or kind == "*"
+
+
+def rectangle(node: dict[str, Any]) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom on ComfyUI's canvas, which makes a node as high as its sockets and widgets need."""
+    sockets = [socket for socket in node["inputs"] if "widget" not in socket]
+    rows = max(len(sockets), len(node["outputs"]), 1)
+    widgets = len(node["widgets_values"])
+    needed = 20 * rows + (24 * widgets + 8 if widgets else 0) + 6
+    (left, top), (width, height) = node["pos"], node["size"]
+    # The title stands above the place of a node.
+    return left, top - 30, left + width, top + max(height, needed)
+
+
+def overlapping(nodes: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Pairs of nodes with less than ten pixels between them."""
+    placed = [(node["type"], *rectangle(node)) for node in nodes]
+    return [
+        (one, other)
+        for (one, left, top, right, bottom), (other, *there) in combinations(placed, 2)
+        if left < there[2] + 10 and there[0] < right + 10 and top < there[3] + 10 and there[1] < bottom + 10
+    ]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_nodes_do_not_overlap_on_the_canvas(path: Path) -> None:
+    assert overlapping(workflow(path.stem)["nodes"]) == []
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)

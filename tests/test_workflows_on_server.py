@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from visage.tests import comfy_side
-from visage.tests.comfy_prompt import WIDGETS, prompt_of, widget_names
+from visage.tests.comfy_prompt import WIDGETS, expanded, prompt_of, widget_names
 from visage.tests.comfy_server import Server
+from visage.tests.parser_models import write_bisenet
+from visage.tests.test_subgraphs import BLUEPRINTS
 from visage.tests.test_workflows import ROOT, SCHEMAS, WORKFLOWS, workflow
 
 # What the workflows ask for, and the small files that stand in for it.
@@ -25,6 +30,9 @@ WEIGHTS = {
     "RealESRGAN_x4plus.safetensors": ("realesr-general-x4v3.pth", "upscale_models"),
     "example.png": ("face.png", None),
     "v1-5-pruned-emaonly-fp16.safetensors": ("small.safetensors", None),
+    "parsing_bisenet.pth": ("random_bisenet.pth", None),
+    "mediapipe_face_fp32.safetensors": ("pretended.safetensors", None),
+    "example.mp4": ("three.mp4", None),
 }
 # A crop that a random UNet paints on a CPU in no time.
 QUICKLY = {"guide_size": 64, "max_size": 128, "steps": 2}
@@ -67,7 +75,13 @@ def server(tmp_path_factory: pytest.TempPathFactory, data: Path, picture: np.nda
     (base / "models" / "facerestore_models" / "broken.pth").write_bytes(b"")
     (base / "models" / "checkpoints").mkdir()
     (base / "models" / "checkpoints" / "broken.safetensors").write_bytes(b"")
-    write_checkpoint(base / "models" / "checkpoints" / "small.safetensors")
+    write_with_comfyui("comfy_diffusion.py", base / "models" / "checkpoints" / "small.safetensors")
+    (base / "models" / "detection").mkdir()
+    write_with_comfyui("comfy_mediapipe.py", base / "models" / "detection" / "pretended.safetensors")
+    (base / "models" / "facedetection").mkdir()
+    write_bisenet(
+        base / "models" / "facedetection" / "random_bisenet.pth", torch.tensor(picture).movedim(-1, 0).float() / 255
+    )
     Image.fromarray(picture).save(base / "input" / "face.png")
     Image.fromarray(picture[:64, :64]).save(base / "input" / "nobody.png")
     running = Server(comfyui, base, PACK)
@@ -78,10 +92,10 @@ def server(tmp_path_factory: pytest.TempPathFactory, data: Path, picture: np.nda
         running.stop()
 
 
-def write_checkpoint(file: Path) -> None:
-    """One in the layout of Stable Diffusion 1.5 with random weights, made by ComfyUI in a process of its own."""
+def write_with_comfyui(script: str, file: Path) -> None:
+    """Weights in a published layout that nobody trained, made by a script beside this one in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "comfy_diffusion.py", str(file)],
+        [sys.executable, script, str(file)],
         cwd=Path(__file__).resolve().parent,
         env=os.environ | {comfy_side.VARIABLE: "comfyui"},
         capture_output=True,
@@ -93,7 +107,11 @@ def write_checkpoint(file: Path) -> None:
 
 def prompt(server: Server, name: str, **changes: Any) -> dict[str, Any]:
     """The prompt of a workflow, with the files at hand and with some inputs changed wherever they occur."""
-    made = prompt_of(workflow(name), server.json("/object_info"))
+    return prompt_from(server, workflow(name), **changes)
+
+
+def prompt_from(server: Server, flow: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    made = prompt_of(expanded(flow), server.json("/object_info"))
     for node in made.values():
         for key, value in node["inputs"].items():
             if isinstance(value, str) and value in WEIGHTS:
@@ -109,6 +127,20 @@ def result(server: Server, made: dict[str, Any], kind: str) -> np.ndarray:
     assert done["status"]["status_str"] == "success", done["status"]["messages"]
     (number,) = (number for number, node in made.items() if node["class_type"] == kind)
     return server.picture(done["outputs"][number]["images"][0])
+
+
+def the_only(made: dict[str, Any], kind: str) -> str:
+    """The number of the one node of a kind."""
+    (number,) = (number for number, node in made.items() if node["class_type"] == kind)
+    return number
+
+
+def outputs_of(server: Server, made: dict[str, Any]) -> dict[str, Any]:
+    """What the nodes of a prompt show after it has run, by their numbers."""
+    done = server.run(made)
+    assert done["status"]["status_str"] == "success", done["status"]["messages"]
+    shown: dict[str, Any] = done["outputs"]
+    return shown
 
 
 def in_face(picture: np.ndarray) -> np.ndarray:
@@ -183,6 +215,49 @@ def test_detect_and_preview(server: Server, picture: np.ndarray) -> None:
     assert (boxed != picture).any()
 
 
+def test_keep_glasses(server: Server, picture: np.ndarray) -> None:
+    """With a parser of random weights: what it takes for glasses is kept, wherever it sees them."""
+    made = prompt(server, "keep_glasses")
+    (regions,) = (number for number, node in made.items() if node["class_type"] == "VisageFaceRegions")
+    assert made[regions]["inputs"]["invert"] is True
+    # ComfyUI's own nodes take the mask: one makes white all that is not exactly black.
+    threshold = {"mask": [regions, 0], "value": 0.0}
+    made["threshold"] = {"class_type": "ThresholdMask", "inputs": threshold}
+    grow = {"mask": ["threshold", 0], "expand": 2, "tapered_corners": False}
+    made["grow"] = {"class_type": "GrowMask", "inputs": grow}
+    sources = {"plain": [regions, 0], "may change": ["threshold", 0], "grown": ["grow", 0]}
+    for name, mask in sources.items():
+        made[name] = {"class_type": "MaskPreview", "inputs": {"mask": mask}}
+    done = server.run(made)
+    assert done["status"]["status_str"] == "success", done["status"]["messages"]
+    outputs = done["outputs"]
+    masks = {name: server.picture(outputs[name]["images"][0])[..., 0].astype(float) for name in sources}
+    assert bool((masks["grown"] >= masks["may change"]).all())
+    assert masks["grown"].sum() > masks["may change"].sum()
+    kept = masks["may change"] == 0
+    assert kept.sum() > 100
+    (save,) = (number for number, node in made.items() if node["class_type"] == "SaveImage")
+    restored = server.picture(outputs[save]["images"][0])
+    assert np.array_equal(restored[kept], picture[kept])
+    assert np.array_equal(outside(restored), outside(picture))
+    assert (restored[masks["plain"] == 255] != picture[masks["plain"] == 255]).any()
+    assert server.picture(outputs[regions]["images"][0]).shape == picture.shape
+
+
+def test_glasses_without_a_parser_are_refused_before_anything_is_loaded(server: Server) -> None:
+    made = prompt(server, "keep_glasses", model_name="broken.pth")
+    for node in made.values():
+        if node["class_type"] == "VisageLoadFaceDetector":
+            node["inputs"]["model_name"] = "yolov8n-face.pt"
+    (regions,) = (node for node in made.values() if node["class_type"] == "VisageFaceRegions")
+    del regions["inputs"]["parser"]
+    made = {number: node for number, node in made.items() if node["class_type"] != "VisageLoadFaceParser"}
+    status = server.run(made)["status"]
+    (error,) = (content for kind, content in status["messages"] if kind == "execution_error")
+    assert error["node_type"] == "VisageFaceRegions"
+    assert "Only a face parser can tell glasses" in error["exception_message"]
+
+
 @pytest.mark.parametrize("name", ["refine_portrait", "restore_then_refine", "refine_group_prompts"])
 def test_refine(server: Server, picture: np.ndarray, name: str) -> None:
     made = prompt(server, name, **QUICKLY)
@@ -219,6 +294,38 @@ def test_group_selected_faces(server: Server, picture: np.ndarray) -> None:
         restored = server.picture(outputs["SaveImage"]["images"][0])
         assert np.array_equal(restored[:, untouched], group[:, untouched])
         assert (restored[:, changed] != group[:, changed]).any()
+
+
+def test_pick_faces(server: Server, picture: np.ndarray) -> None:
+    group = group_of_two(picture)
+    Image.fromarray(group).save(server.base / "input" / "group.png")
+    # The choice as it is written by hand: about where a face is, in percent of the image.
+    made = prompt(server, "pick_faces", image="group.png", choice="leave 24,33,20,36")
+    done = server.run(made)
+    assert done["status"]["status_str"] == "success", done["status"]["messages"]
+    outputs = {made[number]["class_type"]: output for number, output in done["outputs"].items()}
+    (report,) = outputs["VisagePickFaces"]["text"]
+    assert report.startswith("Image 1: 1 of 2 faces taken\n- face "), report
+    (frame,) = outputs["VisagePickFaces"]["pick"]
+    assert np.array_equal(server.picture(frame["picture"]), group)
+    assert len(frame["faces"]) == 2
+    restored = server.picture(outputs["SaveImage"]["images"][0])
+    assert np.array_equal(restored[:, :SIDE], group[:, :SIDE])
+    assert (restored[:, SIDE:] != group[:, SIDE:]).any()
+
+
+def test_pick_faces_runs_without_the_nodes_behind_it(server: Server, picture: np.ndarray) -> None:
+    Image.fromarray(group_of_two(picture)).save(server.base / "input" / "group.png")
+    made = prompt(server, "pick_faces", image="group.png")
+    kinds = {"LoadImage", "VisageLoadFaceDetector", "VisageDetectFaces", "VisagePickFaces"}
+    made = {number: node for number, node in made.items() if node["class_type"] in kinds}
+    (picker,) = (number for number, node in made.items() if node["class_type"] == "VisagePickFaces")
+    for choice, taken in (("", "2 of 2"), ("take 24,33,20,36", "1 of 2"), ("none; draw 76,40,10,20", "1 of 3")):
+        made[picker]["inputs"]["choice"] = choice
+        (report,) = server.run(made)["outputs"][picker]["text"]
+        assert report.startswith(f"Image 1: {taken} faces taken"), report
+    made[picker]["inputs"]["choice"] = "the tall one"
+    assert "'the tall one' is no entry of a choice" in json.dumps(server.post(made))
 
 
 def test_faces_go_to_comfyuis_own_nodes_and_come_back(server: Server, picture: np.ndarray) -> None:
@@ -272,6 +379,245 @@ def test_faces_go_to_comfyuis_own_nodes_and_come_back(server: Server, picture: n
     drawn = (server.picture(outputs["drawn"]["images"][0]) != group_of_two(picture)).any(-1)
     assert drawn.any()
     assert not (drawn & ~grown).any()
+
+
+def test_old_photo(server: Server, picture: np.ndarray) -> None:
+    small = Image.fromarray(picture).resize((128, 128), Image.Resampling.BOX)
+    small.save(server.base / "input" / "small.png")
+    made = prompt(server, "old_photo", image="small.png")
+    made["enlarged"] = {
+        "class_type": "PreviewImage",
+        "inputs": {"images": [the_only(made, "ImageUpscaleWithModel"), 0]},
+    }
+    outputs = outputs_of(server, made)
+    assert "1 of 1 face restored" in outputs[the_only(made, "PreviewAny")]["text"][0]
+    enlarged = server.picture(outputs["enlarged"]["images"][0])
+    restored = server.picture(outputs[the_only(made, "SaveImage")]["images"][0])
+    # The upscaler makes four pixels of one, and the faces have gone into what it made.
+    assert restored.shape == enlarged.shape == picture.shape
+    assert np.array_equal(outside(restored), outside(enlarged))
+    assert np.abs(in_face(restored) - in_face(enlarged)).mean() > 1
+    compared = outputs[the_only(made, "ImageCompare")]
+    assert np.array_equal(server.picture(compared["a_images"][0]), np.asarray(small))
+    assert np.array_equal(server.picture(compared["b_images"][0]), restored)
+
+
+def test_segs_bridge(server: Server, picture: np.ndarray) -> None:
+    """Without the Impact Pack: its SEGS go from one node of Visage into the other. Then into nodes of ComfyUI."""
+    made = prompt(server, "segs_bridge")
+    image, restore = the_only(made, "LoadImage"), the_only(made, "VisageRestoreFaces")
+    composite = {
+        "destination": [image, 0],
+        "source": [restore, 0],
+        "mask": ["grow", 0],
+        "x": 0,
+        "y": 0,
+        "resize_source": False,
+    }
+    made["grow"] = {
+        "class_type": "GrowMask",
+        "inputs": {"mask": [restore, 1], "expand": 4, "tapered_corners": False},
+    }
+    made["composite"] = {"class_type": "ImageCompositeMasked", "inputs": composite}
+    made["composed"] = {"class_type": "PreviewImage", "inputs": {"images": ["composite", 0]}}
+    made["replaced"] = {"class_type": "MaskPreview", "inputs": {"mask": [restore, 1]}}
+    outputs = outputs_of(server, made)
+    restored = server.picture(outputs[the_only(made, "SaveImage")]["images"][0])
+    assert np.array_equal(outside(restored), outside(picture))
+    assert sharpness(restored) > 1.1 * sharpness(picture)
+    replaced = server.picture(outputs["replaced"]["images"][0])[..., 0]
+    # Masks have more steps than pictures of eight bits.
+    assert np.abs(restored[replaced == 0].astype(int) - picture[replaced == 0]).max() <= 1
+    composed = server.picture(outputs["composed"]["images"][0])
+    assert np.abs(composed[replaced == 255].astype(int) - restored[replaced == 255]).max() <= 1
+    assert np.array_equal(outside(composed), outside(picture))
+
+
+def test_mediapipe_restore(server: Server, picture: np.ndarray) -> None:
+    """With weights that nobody trained, of the layout that ComfyUI loads (see ``comfy_mediapipe.py``).
+
+    Its loader, its detectors, its mesh and the geometry behind them are the real ones, and so is everything of Visage.
+    Pretended is what the networks see: the middle of the reddest patch for a face, and one mean face for its mesh.
+    They are asked for one face, because they would see several in that patch.
+    """
+    made = prompt(server, "mediapipe_restore", num_faces=1)
+    assert not any("Detector" in node["class_type"] for node in made.values())
+    find, faces = the_only(made, "MediaPipeFaceLandmarker"), the_only(made, "VisageFacesFrom")
+    made["boxes"] = {"class_type": "PreviewAny", "inputs": {"source": [find, 1]}}
+    made["to"] = {"class_type": "VisageFacesTo", "inputs": {"faces": [faces, 0], "crop_factor": 1.0}}
+    made["five"] = {"class_type": "PreviewAny", "inputs": {"source": ["to", 0]}}
+    made["ovals"] = {"class_type": "MaskPreview", "inputs": {"mask": ["to", 2]}}
+    outputs = outputs_of(server, made)
+    ((box,),) = json.loads(outputs["boxes"]["text"][0])
+    left, top, side = PLACE
+    assert left < box["x"] + box["width"] / 2 < left + side
+    assert top < box["y"] + box["height"] / 2 < top + side
+    ((face,),) = json.loads(outputs["five"]["text"][0])
+    assert face["x"] - 0.5 == pytest.approx(box["x"], abs=0.01)
+    # The eyes of the mean face, and it is upright.
+    across = [(x - box["x"]) / box["width"] for x, _ in face["landmarks"]]
+    assert across == pytest.approx([0.32, 0.68, 0.5, 0.34, 0.66], abs=0.01)
+    assert face["angle"] == pytest.approx(0, abs=0.5)
+    oval = server.picture(outputs["ovals"]["images"][0])[..., 0] == 255
+    assert oval.sum() == pytest.approx(np.pi / 4 * box["width"] * box["height"], rel=0.02)
+    restored = server.picture(outputs[the_only(made, "SaveImage")]["images"][0])
+    assert np.abs(restored[oval].astype(float) - picture[oval]).mean() > 1
+    assert np.array_equal(outside(restored), outside(picture))
+    drawn = server.picture(outputs[the_only(made, "PreviewImage")]["images"][0])
+    assert (drawn == (0, 255, 0)).all(-1).any()
+
+
+def three_frames(picture: np.ndarray) -> list[np.ndarray]:
+    """``[160, 320, 3]`` each: a face at the left, nobody, the face at the right."""
+    left, top, side = PLACE
+    face = Image.fromarray(picture[top : top + side, left : left + side]).resize((128, 128), Image.Resampling.BOX)
+    frames = [Image.new("RGB", (320, 160), (90, 110, 120)) for _ in range(3)]
+    frames[0].paste(face, (10, 16))
+    frames[2].paste(face, (182, 16))
+    return [np.asarray(frame) for frame in frames]
+
+
+def write_video(file: Path, frames: list[np.ndarray]) -> None:
+    """Eight frames in a second, with a tone."""
+    import av
+
+    with av.open(str(file), "w") as video:
+        stream = video.add_stream("libx264", rate=8, options={"crf": "10"})
+        sound = video.add_stream("aac", rate=16000)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for frame in frames:
+            video.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+        tone = np.sin(np.arange(6000, dtype=np.float32) / 8)[None]
+        heard = av.AudioFrame.from_ndarray(tone, "fltp", layout="mono")
+        heard.rate = 16000
+        video.mux(sound.encode(heard))
+        video.mux([*stream.encode(), *sound.encode()])
+
+
+def test_video_frames(server: Server, picture: np.ndarray) -> None:
+    import av
+
+    write_video(server.base / "input" / "three.mp4", three_frames(picture))
+    made = prompt(server, "video_frames")
+    for name, node in (("before", "GetVideoComponents"), ("after", "VisageRestoreFaces")):
+        made[name] = {"class_type": "PreviewImage", "inputs": {"images": [the_only(made, node), 0]}}
+    outputs = outputs_of(server, made)
+    before, after = ([server.picture(each) for each in outputs[name]["images"]] for name in ("before", "after"))
+    changed = [np.flatnonzero((one != other).any(-1).any(0)) for one, other in zip(before, after, strict=True)]
+    assert len(changed) == 3
+    assert changed[0].size > 40
+    assert changed[0].max() < 160
+    assert changed[1].size == 0
+    assert changed[2].size > 40
+    assert changed[2].min() > 160
+    (report,) = outputs[the_only(made, "PreviewAny")]["text"]
+    assert report.startswith("Image 1: 1 of 1 face restored")
+    (saved,) = outputs[the_only(made, "SaveVideo")]["images"]
+    query = "&".join(f"{name}={saved[name]}" for name in ("filename", "subfolder", "type"))
+    with av.open(io.BytesIO(server.get(f"/view?{query}"))) as video:
+        assert (video.streams.video[0].average_rate, len(video.streams.audio)) == (8, 1)
+        frames = [frame.to_ndarray(format="rgb24").astype(float) for frame in video.decode(video=0)]
+    # The codec loses something, but no frame is taken for another.
+    distances = [[np.abs(frame - other).mean() for other in after] for frame in frames]
+    assert [int(np.argmin(row)) for row in distances] == [0, 1, 2]
+    assert max(min(row) for row in distances) < 4
+
+
+def test_pictures_in_the_place_of_a_video(server: Server, picture: np.ndarray) -> None:
+    """As the note of the workflow says: Batch Images before it and Save Image behind it."""
+    frames = three_frames(picture)
+    made = prompt(server, "video_frames")
+    restore = made[the_only(made, "VisageRestoreFaces")]["inputs"]
+    for number, frame in enumerate(frames):
+        Image.fromarray(frame).save(server.base / "input" / f"frame{number}.png")
+        made[f"frame {number}"] = {"class_type": "LoadImage", "inputs": {"image": f"frame{number}.png"}}
+    wires = {f"images.image{number}": [f"frame {number}", 0] for number in range(3)}
+    made["batch"] = {"class_type": "BatchImagesNode", "inputs": wires}
+    restore["image"] = ["batch", 0]
+    made["save"] = {
+        "class_type": "SaveImage",
+        "inputs": {"images": [the_only(made, "VisageRestoreFaces"), 0], "filename_prefix": "frames"},
+    }
+    without = {"LoadVideo", "GetVideoComponents", "CreateVideo", "SaveVideo"}
+    made = {number: node for number, node in made.items() if node["class_type"] not in without}
+    restored = [server.picture(each) for each in outputs_of(server, made)["save"]["images"]]
+    assert [(one != other).any() for one, other in zip(frames, restored, strict=True)] == [True, False, True]
+    assert np.array_equal(restored[0][:, 160:], frames[0][:, 160:])
+    assert np.array_equal(restored[2][:, :160], frames[2][:, :160])
+
+
+def test_postfix_portrait(server: Server, picture: np.ndarray) -> None:
+    """A checkpoint of random weights paints no face, so its picture is not touched, and no restorer is loaded."""
+    Image.fromarray(picture).resize((128, 128), Image.Resampling.BOX).save(server.base / "input" / "small.png")
+    made = prompt(server, "postfix_portrait", **QUICKLY, width=128, height=128)
+    made["generated"] = {"class_type": "PreviewImage", "inputs": {"images": [the_only(made, "VAEDecode"), 0]}}
+    outputs = outputs_of(server, made)
+    generated = server.picture(outputs["generated"]["images"][0])
+    assert generated.shape == (128, 128, 3)
+    assert np.array_equal(server.picture(outputs[the_only(made, "SaveImage")]["images"][0]), generated)
+    # The rest of the graph, with the faces where they are in another picture of the same size.
+    made["image"] = {"class_type": "LoadImage", "inputs": {"image": "small.png"}}
+    made[the_only(made, "VisageDetectFaces")]["inputs"]["image"] = ["image", 0]
+    made["restored"] = {"class_type": "PreviewImage", "inputs": {"images": [the_only(made, "VisageRestoreFaces"), 0]}}
+    outputs = outputs_of(server, made)
+    shown = [outputs[number]["images"][0] for number in ("restored", the_only(made, "SaveImage"))]
+    # Four pixels for one: as large as the picture in which the place of the face is known.
+    steps = [each.repeat(4, 0).repeat(4, 1) for each in (generated, *map(server.picture, shown))]
+    for one, other in pairwise(steps):
+        assert np.array_equal(outside(one), outside(other))
+        assert np.abs(in_face(one) - in_face(other)).mean() > 1
+
+
+def blueprints(server: Server) -> dict[str, dict[str, Any]]:
+    """The subgraphs of the pack as the server lists them, by their names, with what it serves for each."""
+    listed = server.json("/global_subgraphs")
+    ours = {key: entry for key, entry in listed.items() if entry["info"]["node_pack"] == f"custom_nodes.{PACK}"}
+    assert all(entry["source"] == "custom_node" for entry in ours.values())
+    return {entry["name"]: json.loads(server.json(f"/global_subgraphs/{key}")["data"]) for key, entry in ours.items()}
+
+
+def with_blueprint(blueprint: dict[str, Any], wires: dict[str, str]) -> dict[str, Any]:
+    """A workflow with a blueprint whose inputs are connected to a picture or a checkpoint and whose image is saved.
+
+    Args:
+        wires: for each input that is connected, the output it is connected to.
+    """
+    (host,) = json.loads(json.dumps(blueprint["nodes"]))
+    outputs = {"IMAGE": (101, 0), "MODEL": (102, 0), "CLIP": (102, 1), "VAE": (102, 2)}
+    links = []
+    for slot, socket in enumerate(host["inputs"]):
+        if socket["name"] in wires:
+            kind = wires[socket["name"]]
+            links.append([len(links) + 1, *outputs[kind], host["id"], slot, kind])
+            socket["link"] = len(links)
+    host["outputs"][0]["links"] = [99]
+    links.append([99, host["id"], 0, 103, 0, "IMAGE"])
+    nodes = [
+        {"id": 101, "type": "LoadImage", "inputs": [], "widgets_values": ["example.png", "image"]},
+        {"id": 103, "type": "SaveImage", "inputs": [{"name": "images", "link": 99}], "widgets_values": ["blueprint"]},
+    ]
+    if {"MODEL", "CLIP", "VAE"} & set(wires.values()):
+        checkpoint = ["v1-5-pruned-emaonly-fp16.safetensors"]
+        nodes.append({"id": 102, "type": "CheckpointLoaderSimple", "inputs": [], "widgets_values": checkpoint})
+    return blueprint | {"nodes": [host, *nodes], "links": links}
+
+
+@pytest.mark.parametrize("path", BLUEPRINTS, ids=lambda path: path.stem)
+def test_blueprint_is_served_and_runs_in_a_graph(server: Server, picture: np.ndarray, path: Path) -> None:
+    served = blueprints(server)
+    assert set(served) == {each.stem for each in BLUEPRINTS}
+    blueprint = served[path.stem]
+    assert blueprint == json.loads(path.read_text(encoding="utf-8"))
+    kinds = {socket["name"]: socket["type"] for socket in blueprint["nodes"][0]["inputs"] if "widget" not in socket}
+    needed = {name: kind for name, kind in kinds.items() if name in {"image", "model", "clip", "vae"}}
+    quickly = QUICKLY if "model" in needed else {}
+    made = prompt_from(server, with_blueprint(blueprint, needed), **quickly)
+    assert not any("-" in node["class_type"] for node in made.values())
+    worked = result(server, made, "SaveImage")
+    assert worked.shape == picture.shape
+    assert np.array_equal(outside(worked), outside(picture))
+    assert np.abs(in_face(worked) - in_face(picture)).mean() > 1
 
 
 def test_faces_from_nothing_and_unreadable_indices_are_refused_before_they_run(server: Server) -> None:
