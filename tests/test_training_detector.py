@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from visage.faces.alignment import FFHQ
 from visage.faces.face import Face
 from visage.models.detectors import DetectionSettings, load_detector
+from visage.models.detectors import visage as detector_module
 from visage.models.detectors.visage import (
     STRIDES,
     Predictions,
@@ -130,17 +131,42 @@ def test_a_file_comes_back_through_the_loader(tmp_path: Path) -> None:
     assert len(faces) == 2 and all(face.landmarks is not None for face in faces[0])
 
 
-def test_a_face_is_where_the_network_says_it_is() -> None:
-    """The proposer counts from the centre of the first pixel, the network from the edge of the picture."""
+@pytest.mark.parametrize(("largest", "scale"), [(1e9, 1), (0.0, 2)])
+def test_a_face_is_where_the_network_says_it_is(monkeypatch: pytest.MonkeyPatch, largest: float, scale: int) -> None:
+    """The proposer counts from the centre of the first pixel, the network from the edge of the picture it sees.
+
+    That picture is the given one, and for large faces one of half its size.
+    """
+    monkeypatch.setattr(detector_module, "_LARGEST", largest)
     network = tiny().fused()
-    pictures = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(4))
+    pictures = torch.rand(1, 3, 64, 128, generator=torch.Generator().manual_seed(4))
+    height, width = 64 // scale, 128 // scale
     with torch.no_grad():
-        said = decoded(network(pictures), cells_of(64, 64))
+        said = decoded(network(torch.nn.functional.avg_pool2d(pictures, scale)), cells_of(height, width))
     best = int(said.logits[0].argmax())
     found = VisageProposer("x", network.state_dict(), HOST).propose(pictures, 0.0, 0.4)[0]
-    torch.testing.assert_close(found.boxes[0], said.boxes[0, best] - 0.5, rtol=1e-3, atol=1e-2)
+    torch.testing.assert_close(found.boxes[0], said.boxes[0, best] * scale - 0.5, rtol=1e-3, atol=1e-2)
     assert found.landmarks is not None
-    torch.testing.assert_close(found.landmarks[0], said.landmarks[0, best] - 0.5, rtol=1e-3, atol=1e-2)
+    torch.testing.assert_close(found.landmarks[0], said.landmarks[0, best] * scale - 0.5, rtol=1e-3, atol=1e-2)
+
+
+def test_each_look_gives_the_faces_of_its_sizes() -> None:
+    network = tiny().fused()
+    pictures = torch.rand(1, 3, 512, 512, generator=torch.Generator().manual_seed(4))
+    proposer = VisageProposer("x", network.state_dict(), HOST)
+    assert proposer.stride == 64
+    with torch.no_grad():
+        near, far = (
+            decoded(network(torch.nn.functional.avg_pool2d(pictures, scale)), cells_of(512 // scale, 512 // scale))
+            for scale in (1, 2)
+        )
+
+    def sides(boxes: Tensor) -> Tensor:
+        return (boxes[:, 2:] - boxes[:, :2]).amax(1)
+
+    expected = int((sides(near.boxes[0]) <= 180).sum() + (2 * sides(far.boxes[0]) >= 90).sum())
+    # Nothing is suppressed by overlaps of up to 1; scores of 0 are no candidates.
+    assert len(proposer.propose(pictures, 1e-9, 1.0)[0]) == expected
 
 
 def test_a_damaged_file_is_refused() -> None:

@@ -56,7 +56,7 @@ class Plan:
 
 
 PLANS = {
-    "cpu": Plan(Recipe(), batch=16, steps=5_000, rate=2e-3, sheet=256),
+    "cpu": Plan(Recipe(), batch=16, steps=5_400, rate=2e-3, sheet=256),
     "cuda": Plan(
         Recipe(side=640, largest=520.0, most_faces=14, most_decoys=6), batch=64, steps=20_000, rate=2e-3, sheet=512
     ),

@@ -21,7 +21,7 @@ _CENTRAL = 0.35
 # ... but in any case of the cell that the centre lies in.
 _OWN_CELL = 0.5
 _BOX_WEIGHT = 2.0
-_LANDMARK_WEIGHT = 5.0
+_LANDMARK_WEIGHT = 15.0
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ at a quarter of the resolution, on the pixels of 4 x 4 blocks as channels (the "
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -30,6 +31,8 @@ _VALUES = 1 + 2 + 2 + 10
 _PRIOR_LOGIT = -4.6
 # e to this, in units, is as large as a face may be: no overflow from a network that is still wild.
 _LARGEST_LOG = 6.0
+# Longer side in pixels of faces from which on the second look is the better one: the network has seen few larger ones.
+_LARGEST = 180.0
 # Peak of the working memory per pixel of a picture, and twice that for a reserve.
 _BYTES_PER_PIXEL = 60
 
@@ -196,10 +199,14 @@ def build_visage(name: str, tensors: Mapping[str, Tensor]) -> VisageDetect:
 
 
 class VisageProposer:
-    """visage-detect: boxes and five landmarks."""
+    """visage-detect: boxes and five landmarks.
+
+    Pictures are looked at twice: as they are, for faces of the sizes that the network knows, and at half their size,
+    for larger ones. The second look costs a quarter of the first.
+    """
 
     labels = ("face",)
-    stride = STRIDES[-1]
+    stride = 2 * STRIDES[-1]
 
     def __init__(self, name: str, tensors: Mapping[str, Tensor], host: Host) -> None:
         """Builds the network and hands it to the host.
@@ -218,14 +225,33 @@ class VisageProposer:
         count, _, height, width = pictures.shape
         device = self.resident.bring(count * self.working_bytes(height, width))
         inputs = pictures.to(device, self.resident.dtype, memory_format=torch.channels_last)
-        predictions = decoded(self.resident.module(inputs), cells_of(height, width, device))
+        near, far = self._look(inputs), self._look(F.avg_pool2d(inputs, 2))
         found = []
-        for logits, boxes, landmarks in zip(predictions.logits, predictions.boxes, predictions.landmarks, strict=True):
-            scores = logits.sigmoid()
-            likely = most_likely(scores, min_score)
-            # Half a pixel from the edge of the picture to the centre of its first pixel.
-            candidates = Candidates(
-                boxes[likely] - 0.5, scores[likely], torch.zeros_like(likely), landmarks[likely] - 0.5
-            )
+        for index in range(count):
+            usual = _candidates(near, index, min_score, 1, 0, _LARGEST)
+            large = _candidates(far, index, min_score, 2, _LARGEST / 2, math.inf)
+            candidates = Candidates(*(torch.cat(pair) for pair in zip(usual, large, strict=True)))
             found.append(candidates.select(candidates.surviving(overlap)))
         return found
+
+    def _look(self, inputs: Tensor) -> Predictions:
+        height, width = inputs.shape[2:]
+        return decoded(self.resident.module(inputs), cells_of(height, width, inputs.device))
+
+
+def _candidates(
+    predictions: Predictions, index: int, min_score: float, scale: int, smallest: float, largest: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Boxes, scores, labels and landmarks in one picture, those with a longer side of ``smallest`` to ``largest``.
+
+    Args:
+        scale: pixels of the picture in one of those that the network saw.
+    """
+    scores = predictions.logits[index].sigmoid()
+    boxes = predictions.boxes[index] * scale
+    sides = (boxes[:, 2:] - boxes[:, :2]).amax(1)
+    scores = scores.where((sides >= smallest) & (sides <= largest), scores.new_zeros(()))
+    likely = most_likely(scores, min_score)
+    # Half a pixel from the edge of the picture to the centre of its first pixel.
+    landmarks = predictions.landmarks[index, likely] * scale - 0.5
+    return boxes[likely] - 0.5, scores[likely], torch.zeros_like(likely), landmarks
