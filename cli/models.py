@@ -146,6 +146,9 @@ def _get_one(name: str, folder: Path | None, unverified: bool) -> None:
     known = by_name(name) or by_file_name(name)
     if known is None:
         raise DownloadError(f"{name} is not in the catalogue. `visage models list` shows what is.")
+    if not known.urls:
+        print(f"{known.name} comes with Visage: there is nothing to get.")
+        return
     target = (folder or folder_for(known)) / known.file_name
     if target.exists():
         if known.sha256 is not None and sha256_of(target) != known.sha256:
@@ -177,8 +180,6 @@ def _download_with_bar(url: str, target: Path, known: KnownWeights) -> None:
 
 def _verify(arguments: argparse.Namespace) -> int:
     names = arguments.names or dict.fromkeys(path for kind in KINDS for path in available(kind, arguments.models))
-    if not names:
-        print("No weight files found. `visage models list` shows what there is to get.")
     done = [_attempt(partial(_verify_one, name, arguments.models)) for name in names]
     return 0 if all(done) else 1
 

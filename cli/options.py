@@ -7,24 +7,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..faces.selection import Selection
+from torch import Tensor
+
+from ..faces.face import Face, Faces
+from ..faces.selection import Selection, reasons_to_skip
+from ..models import builtin
 from ..models.catalogue import Kind, licence_line
 from ..models.detectors import DetectionSettings, Detector, load_detector
 from ..models.host import TorchHost
 from ..models.locations import available, find_weights
 from ..models.parsers import Parser, load_parser
-
-# Which detector is taken where the user names none: those with landmarks come first, the surest among them leading.
-_DETECTORS = ("retinaface-resnet50", "yolov8n-face", "retinaface-mobilenet", "yunet")
-_RESTORERS = (
-    "gfpgan-1.4",
-    "codeformer",
-    "restoreformer-plus-plus",
-    "restoreformer",
-    "gfpgan-1.3",
-    "gfpgan-1.2",
-    "vqfr-2",
-)
+from .setting_options import add_settings, settings_from
 
 # The quicker one first: it takes a seventeenth of the calculation of the other.
 _PARSERS = ("bisenet", "parsenet")
@@ -44,25 +37,33 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
 def add_detection(parser: argparse.ArgumentParser, *, selection: bool = True) -> None:
     """How faces are found, and which of them are worked on where the command has no settings of its own for that."""
     group = parser.add_argument_group("which faces")
-    group.add_argument(
-        "--detector", metavar="NAME|FILE", help="default: the best detector with landmarks that is found"
-    )
+    group.add_argument("--detector", metavar="NAME|FILE", help="default: visage-detect, which is built in")
     group.add_argument("--confidence", metavar="C", type=share, default=0.5, help="least score of a face (default 0.5)")
     group.add_argument("--rotations", action="store_true", help="also find faces on their side or upside down (slower)")
     if not selection:
         return
-    group.add_argument("--min-face", metavar="PX", type=float, default=0, help="skip faces smaller than this")
-    group.add_argument("--max-face", metavar="PX", type=float, default=0, help="skip faces larger than this")
-    group.add_argument("--max-faces", metavar="N", type=int, default=0, help="only the N largest of a picture")
-    group.add_argument("--only-center", action="store_true", help="only the face nearest to the middle")
+    add_settings(group, group, Selection)
 
 
 def selection_of(arguments: argparse.Namespace) -> Selection:
-    return Selection(arguments.min_face, arguments.max_face, arguments.max_faces, arguments.only_center)
+    return settings_from(arguments, Selection)
 
 
 def detection_of(arguments: argparse.Namespace) -> DetectionSettings:
     return DetectionSettings(confidence=arguments.confidence, rotations=arguments.rotations)
+
+
+def faces_of(frames: Tensor, detector: Detector, arguments: argparse.Namespace) -> Faces:
+    """The faces of frames ``[B, H, W, 3]`` that are asked for."""
+    height, width = frames.shape[1:3]
+    found = detector.detect(frames, detection_of(arguments))
+    return Faces(width, height, tuple(tuple(chosen(faces, width, height, arguments)) for faces in found))
+
+
+def chosen(faces: Sequence[Face], width: int, height: int, arguments: argparse.Namespace) -> list[Face]:
+    """Those of the faces of a frame of ``width`` x ``height`` pixels that are asked for."""
+    reasons = reasons_to_skip(faces, width, height, selection_of(arguments))
+    return [face for face, reason in zip(faces, reasons, strict=True) if reason is None]
 
 
 def host_of(arguments: argparse.Namespace) -> TorchHost:
@@ -70,29 +71,29 @@ def host_of(arguments: argparse.Namespace) -> TorchHost:
 
 
 def detector_of(arguments: argparse.Namespace, host: TorchHost) -> Detector:
-    path = weights_of(arguments.detector, "detector", _DETECTORS, arguments.models)
+    path = find_weights(arguments.detector or builtin.DETECTOR, "detector", arguments.models)
     return load_detector(path, host)
 
 
 def parser_of(arguments: argparse.Namespace, host: TorchHost) -> Parser | None:
     """The parser, where the mask that was chosen needs one."""
-    if arguments.mask != "parse":
+    if arguments.mask_shape != "parse":
         return None
-    return load_parser(weights_of(arguments.parser, "parser", _PARSERS, arguments.models), host)
+    return load_parser(preferred_file(arguments.parser, "parser", _PARSERS, arguments.models), host)
 
 
 def restorer_file_of(arguments: argparse.Namespace) -> Path:
-    path = weights_of(arguments.restorer, "restorer", _RESTORERS, arguments.models)
+    path = find_weights(arguments.restorer or builtin.RESTORER, "restorer", arguments.models)
     terms = licence_line(path.name)
     print(f"Restorer {path.name}{f' ({terms})' if terms else ''}", file=sys.stderr)
     return path
 
 
-def weights_of(named: str | None, kind: Kind, preferred: Sequence[str], extra: Sequence[Path]) -> Path:
-    """The file of the weights that were named, else of the first preferred ones there are, else of any.
+def preferred_file(named: str | None, kind: Kind, preferred: Sequence[str], extra: Sequence[Path]) -> Path:
+    """The file that was named, else the first of the preferred ones that is there, else any of the kind.
 
     Raises:
-        FileNotFoundError: there are none. The message says how to get some.
+        FileNotFoundError: there is none. The message says how to get one.
     """
     if named is not None:
         return find_weights(named, kind, extra)

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal
 
-Kind = Literal["detector", "restorer", "parser", "upscaler"]
+from . import builtin
+
+Kind = Literal["detector", "restorer", "parser", "embedder", "upscaler"]
 Commercial = Literal["yes", "no", "unclear"]
 
-KINDS: tuple[Kind, ...] = ("detector", "restorer", "parser", "upscaler")
+KINDS: tuple[Kind, ...] = ("detector", "restorer", "parser", "embedder", "upscaler")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,8 @@ class KnownWeights:
         kind: what it is used as.
         architecture: the network.
         licence: terms of the weights, not of the code that runs them.
-        urls: where it is published, best first. Hub addresses come first because ComfyUI's dialog for missing models
-            accepts those alone.
+        urls: where it is published, best first; none for what comes with Visage. Hub addresses come first because
+            ComfyUI's dialog for missing models accepts those alone.
         folder: sub-folder of ComfyUI's ``models`` where other packs look for it.
         size: bytes, or ``None`` where not recorded.
         sha256: lower-case hexadecimal, or ``None`` where not recorded.
@@ -61,6 +63,12 @@ class KnownWeights:
         return self.file_name, *self.aliases
 
 
+BUILT_IN_TERMS = Licence(
+    "GPL-3.0-or-later",
+    "Comes with Visage, under its terms. Trained on public-domain portraits and generated faces, a part of which comes "
+    "without stated terms; models/cards tells more.",
+    "yes",
+)
 _FFHQ = "Trained on FFHQ, photographs under CC BY-NC-SA 4.0."
 GFPGAN_TERMS = Licence(
     "Apache-2.0 with third-party non-commercial parts",
@@ -77,6 +85,14 @@ GPEN_TERMS = Licence(
 )
 VQFR_TERMS = Licence("Apache-2.0", _FFHQ, "yes")
 FACEXLIB_TERMS = Licence("MIT", "The terms of the photographs it was trained on are not stated.", "yes")
+ARCFACE_TERMS = Licence(
+    "MIT",
+    "Trained on MS-Celeb-1M, which was given out for research alone and has been withdrawn.",
+    "unclear",
+)
+MOBILEFACENET_TERMS = Licence(
+    "MIT", "Of the repository it is in; the terms of the photographs it was trained on are not stated.", "unclear"
+)
 REAL_ESRGAN_TERMS = Licence("BSD-3-Clause", "Keep the copyright notice when passing it on.", "yes")
 MTCNN_TERMS = Licence(
     "MIT", "Of facenet-pytorch; the terms of the photographs that the networks were trained on are not stated.", "yes"
@@ -104,6 +120,20 @@ _REACTOR = "https://huggingface.co/datasets/Gourieff/ReActor/resolve/main/models
 _ADETAILER = "https://huggingface.co/Bingsu/adetailer/resolve/main"
 _MTCNN = "https://github.com/timesler/facenet-pytorch/raw/787da06156087cd6b616fe6608213722bddc30cd/data"
 _LINDEVS = "https://github.com/lindevs/yolov8-face/releases/download/1.0.1"
+
+
+def _built_in(name: str, kind: Kind, size: int, sha256: str) -> KnownWeights:
+    return KnownWeights(
+        name=name,
+        file_name=f"{name}.safetensors",
+        kind=kind,
+        architecture="Visage, built-in (small)",
+        licence=BUILT_IN_TERMS,
+        urls=(),
+        folder="",
+        size=size,
+        sha256=sha256,
+    )
 
 
 def _gpen(name: str, file_name: str, architecture: str) -> KnownWeights:
@@ -163,6 +193,18 @@ def _lindevs(letter: str, sha256: str) -> KnownWeights:
 
 
 CATALOGUE: tuple[KnownWeights, ...] = (
+    _built_in(
+        builtin.DETECTOR,
+        "detector",
+        size=2214398,
+        sha256="5edb9892b8d64e7124ce64b11bb55951c2212ea37b6a87024743d1550b8df37a",
+    ),
+    _built_in(
+        builtin.RESTORER,
+        "restorer",
+        size=5865784,
+        sha256="3eced3a0eb2616e45a5acef333f68cf6b211666411aba89c2f1a9a33a774ad72",
+    ),
     KnownWeights(
         name="gfpgan-1.4",
         file_name="GFPGANv1.4.pth",
@@ -327,8 +369,12 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         kind="parser",
         architecture="BiSeNet",
         licence=FACEXLIB_TERMS,
-        urls=(f"{_FACEXLIB}/v0.2.0/parsing_bisenet.pth",),
+        urls=(
+            "https://huggingface.co/leonelhs/facexlib/resolve/main/parsing_bisenet.pth",
+            f"{_FACEXLIB}/v0.2.0/parsing_bisenet.pth",
+        ),
         folder="facedetection",
+        size=53289463,
         sha256="468e13ca13a9b43cc0881a9f99083a430e9c0a38abd935431d1c28ee94b26567",
     ),
     KnownWeights(
@@ -337,10 +383,39 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         kind="parser",
         architecture="ParseNet",
         licence=FACEXLIB_TERMS,
-        urls=(f"{_FACEXLIB}/v0.2.2/parsing_parsenet.pth",),
+        urls=(
+            "https://huggingface.co/gmk123/GFPGAN/resolve/main/parsing_parsenet.pth",
+            f"{_FACEXLIB}/v0.2.2/parsing_parsenet.pth",
+        ),
         folder="facedetection",
         size=85331193,
         sha256="3d558d8d0e42c20224f13cf5a29c79eba2d59913419f945545d8cf7b72920de2",
+    ),
+    KnownWeights(
+        name="arcface-ir-se50",
+        file_name="recognition_arcface_ir_se50.pth",
+        kind="embedder",
+        architecture="ArcFace IR-SE-50",
+        licence=ARCFACE_TERMS,
+        urls=(f"{_FACEXLIB}/v0.1.0/recognition_arcface_ir_se50.pth",),
+        folder="facedetection",
+        size=175367323,
+        sha256="a035c768259b98ab1ce0e646312f48b9e1e218197a0f80ac6765e88f8b6ddf28",
+        aliases=("model_ir_se50.pth",),
+    ),
+    KnownWeights(
+        name="mobilefacenet",
+        file_name="MobileFaceNet.onnx",
+        kind="embedder",
+        architecture="MobileFaceNet",
+        licence=MOBILEFACENET_TERMS,
+        urls=(
+            "https://github.com/luisabreu99/Facegate/raw/b62011e375ae84bd1987d3fba7b98c87a93a8fd6/models/"
+            "MobileFaceNet.onnx",
+        ),
+        folder="facedetection",
+        size=3985710,
+        sha256="8cba0c9041fefd5a8bcc74b5756856a4fdc7fd4a4b3b330a1adb436ca39c7c8e",
     ),
     KnownWeights(
         name="realesrgan-x2plus",

@@ -1,4 +1,4 @@
-"""Where weight files are found: the folders of ComfyUI, Visage's own, and any the user names."""
+"""Where weight files are found: the folders of ComfyUI, Visage's own, any the user names, and those it comes with."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from . import builtin
 from .catalogue import Kind, KnownWeights, by_file_name, by_name, of_kind
 
 _PICKLES = (".pth", ".pt", ".ckpt")
@@ -16,6 +17,7 @@ _SUFFIXES: dict[Kind, tuple[str, ...]] = {
     "detector": (".safetensors", ".sft", *_PICKLES, ".onnx"),
     "restorer": (".safetensors", ".sft", *_PICKLES),
     "parser": (".safetensors", ".sft", *_PICKLES),
+    "embedder": (".safetensors", ".sft", *_PICKLES, ".onnx"),
     "upscaler": (".safetensors", ".sft", *_PICKLES),
 }
 # Sub-folders of ComfyUI's models folder, as packs for faces have come to use them. Upscalers restore faces too.
@@ -23,14 +25,19 @@ _COMFYUI_FOLDERS: dict[Kind, tuple[str, ...]] = {
     "detector": ("facedetection", "ultralytics/bbox", "ultralytics/segm", "detection", "ultralytics"),
     "restorer": ("facerestore_models", "face_restore", "upscale_models"),
     "parser": ("facedetection",),
+    "embedder": ("facedetection",),
     "upscaler": ("upscale_models",),
 }
 _CACHE_FOLDERS: dict[Kind, str] = {
     "detector": "detectors",
     "restorer": "restorers",
     "parser": "parsers",
+    "embedder": "embedders",
     "upscaler": "upscalers",
 }
+
+# Kinds of which weights come with Visage.
+_BUILT_IN: tuple[Kind, ...] = ("detector", "restorer")
 
 
 def cache_folder() -> Path:
@@ -67,6 +74,8 @@ def search_folders(kind: Kind, extra: Sequence[Path] = ()) -> list[Path]:
     if models is not None:
         folders += [models / name for name in _COMFYUI_FOLDERS[kind]]
     folders.append(cache_folder() / _CACHE_FOLDERS[kind])
+    if kind in _BUILT_IN:
+        folders.append(builtin.FOLDER)
     return folders
 
 

@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 
 import folder_paths
 
+from ..models import builtin
 from ..models.catalogue import CATALOGUE, Kind, by_file_name, licence_line
 
 
@@ -28,7 +29,14 @@ class ModelFolders:
     suffixes: frozenset[str]
     advice: str
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """ComfyUI's names of all folders that files of this kind may lie in."""
+        return *(key for key, _ in self.folders), _BUILT_IN
 
+
+# ComfyUI's name of the folder of the weights that come with Visage.
+_BUILT_IN = "visage_built_in"
 _PICKLES = frozenset({".pt", ".pth", ".ckpt"})
 _SAFE = frozenset({".safetensors", ".sft"})
 
@@ -68,19 +76,27 @@ PARSERS = ModelFolders(
     suffixes=_PICKLES | _SAFE,
     advice="Put parsing_bisenet.pth or parsing_parsenet.pth into models/facedetection. Then press R.",
 )
+EMBEDDERS = ModelFolders(
+    what="face embedder",
+    kinds=("embedder",),
+    folders=(("facedetection", ("facedetection",)),),
+    suffixes=_PICKLES | _SAFE | {".onnx"},
+    advice="Put recognition_arcface_ir_se50.pth into models/facedetection. Then press R.",
+)
 # ComfyUI's name of the folder of lists of words for prompts.
 _WILDCARDS = "wildcards"
 
 
 def register() -> None:
     """Makes ComfyUI know the folders. Places and suffixes that others have registered stay as they are."""
-    for models in (DETECTORS, RESTORERS, PARSERS):
+    for models in (DETECTORS, RESTORERS, PARSERS, EMBEDDERS):
         for key, places in models.folders:
             for place in places:
                 folder_paths.add_model_folder_path(key, str(Path(folder_paths.models_dir, *PurePath(place).parts)))
             paths, suffixes = folder_paths.folder_names_and_paths[key]
             if not suffixes:
                 folder_paths.folder_names_and_paths[key] = (paths, set(models.suffixes))
+    folder_paths.folder_names_and_paths[_BUILT_IN] = ([str(builtin.FOLDER)], set(_SAFE))
     folder_paths.add_model_folder_path(_WILDCARDS, str(Path(folder_paths.models_dir, _WILDCARDS)))
 
 
@@ -91,7 +107,7 @@ def wildcard_folders() -> list[Path]:
 
 def names(models: ModelFolders) -> list[str]:
     """The files to choose from, as ComfyUI names them, in alphabetical order."""
-    found = {name for key, _ in models.folders for name in folder_paths.get_filename_list(key)}
+    found = {name for key in models.keys for name in folder_paths.get_filename_list(key)}
     return sorted((name for name in found if _fits(models, name)), key=str.lower)
 
 
@@ -117,7 +133,7 @@ def path_of(models: ModelFolders, name: str) -> Path:
         FileNotFoundError: there is none of that name. The message says where to put which file.
     """
     if name in names(models):
-        for key, _ in models.folders:
+        for key in models.keys:
             if name in folder_paths.get_filename_list(key):
                 return Path(folder_paths.get_full_path_or_raise(key, name))
     raise FileNotFoundError(f"There is no {models.what} called {name!r}. {models.advice}")

@@ -194,9 +194,9 @@ def test_what_is_missing_is_told_in_a_sentence(arguments, message, tmp_path, mon
     assert "Traceback" not in error
 
 
-def test_no_weights_anywhere_says_how_to_get_some(tmp_path, monkeypatch, capsys) -> None:
+def test_weights_that_are_nowhere_say_how_to_get_them(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setenv("COMFYUI_PATH", str(tmp_path / "none"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     save_image(tmp_path / "picture.png", Picture(torch.rand(40, 40, 3)))
-    assert main(["detect", str(tmp_path / "picture.png")]) == 1
+    assert main(["detect", str(tmp_path / "picture.png"), "--detector", "yunet"]) == 1
     assert "visage models get" in capsys.readouterr().err

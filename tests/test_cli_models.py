@@ -40,7 +40,9 @@ def visage(*words: object) -> int:
 
 def known(monkeypatch: pytest.MonkeyPatch, content: bytes, sha256: str | None = None) -> KnownWeights:
     """Makes the catalogue hold one small file and the network deliver it."""
-    entry = replace(CATALOGUE[0], name="small", file_name="small.pth", aliases=(), sha256=sha256)
+    gfpgan = catalogue.by_name("gfpgan-1.4")
+    assert gfpgan is not None
+    entry = replace(gfpgan, name="small", file_name="small.pth", aliases=(), sha256=sha256)
     for module in (catalogue, command):
         monkeypatch.setattr(module, "CATALOGUE", (entry,))
 
@@ -84,12 +86,20 @@ def test_the_list_tells_licences_and_places(machine: Path, capsys: pytest.Captur
 def test_the_list_as_json_has_every_known_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert visage("list", "--json") == 0
     rows = json.loads(capsys.readouterr().out)
-    assert next(row["name"] for row in rows if row["kind"] == "detector") == "retinaface-resnet50"
+    assert next(row["name"] for row in rows if row["kind"] == "detector") == "visage-detect"
     assert {row["name"] for row in rows} == {entry.name for entry in CATALOGUE}
     codeformer = next(row for row in rows if row["name"] == "codeformer")
     assert codeformer["commercial_use"] == "no"
     assert codeformer["path"] is None
     assert codeformer["bytes"] == 376637898
+
+
+def test_there_is_nothing_to_get_for_what_is_built_in(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "download", no_network)
+    assert visage("get", "visage-restore") == 0
+    assert "comes with Visage" in capsys.readouterr().out
 
 
 def test_get_tells_the_licence_and_tries_the_next_address(
@@ -174,9 +184,11 @@ def test_verify_tells_good_from_altered_and_unknown(
     assert "visage models get gfpgan-1.3" in capsys.readouterr().err
 
 
-def test_verify_with_nothing_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_with_nothing_but_what_is_built_in(capsys: pytest.CaptureFixture[str]) -> None:
     assert visage("verify") == 0
-    assert "No weight files found" in capsys.readouterr().out
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in told] == ["ok", "ok"]
+    assert [Path(line.split()[1]).stem for line in told] == ["visage-detect", "visage-restore"]
     assert visage("verify", "nonsense") == 1
     assert "No weights called nonsense" in capsys.readouterr().err
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from visage.models import builtin
 from visage.models.catalogue import by_name
 from visage.models.locations import available, cache_folder, find_weights, folder_for, search_folders
 
@@ -35,7 +36,7 @@ def test_comfyui_comes_before_the_cache_and_named_folders_before_both(machine: P
     folders = search_folders("restorer", [extra])
     assert folders[0] == extra
     assert folders.index(models(machine) / "facerestore_models") < folders.index(cache_folder() / "restorers")
-    assert folders[-1] == cache_folder() / "restorers"
+    assert folders[-2:] == [cache_folder() / "restorers", builtin.FOLDER]
 
 
 def test_comfyui_path_is_honoured(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,9 +113,9 @@ def test_available_keeps_to_the_kind(machine: Path) -> None:
     put(models(machine) / "upscale_models", "RealESRGAN_x4plus.pth", "GFPGANv1.4.pth")
     names = {kind: [path.name for path in available(kind)] for kind in ("detector", "parser", "restorer", "upscaler")}
     assert names == {
-        "detector": ["detection_Resnet50_Final.pth"],
+        "detector": ["detection_Resnet50_Final.pth", "visage-detect.safetensors"],
         "parser": ["parsing_parsenet.pth"],
-        "restorer": ["GFPGANv1.4.pth", "RealESRGAN_x4plus.pth"],
+        "restorer": ["GFPGANv1.4.pth", "RealESRGAN_x4plus.pth", "visage-restore.safetensors"],
         "upscaler": ["RealESRGAN_x4plus.pth"],
     }
 

@@ -530,11 +530,17 @@ def test_files_are_offered_by_their_names_and_only_those_that_fit(pack: ModuleTy
         "downloaded.pt",
         "face_detection_yunet_2023mar.onnx",
         "face_yolov8m.pt",
+        "visage-detect.safetensors",
     ]
-    assert choices(pack.LoadFaceDetector).default == "detection_Resnet50_Final.pth"
+    assert choices(pack.LoadFaceDetector).default == "visage-detect.safetensors"
     restorers = choices(pack.LoadFaceRestorer)
-    assert restorers.options == ["4x_mine.safetensors", "codeformer-v0.1.0.pth", "GFPGANv1.4.pth"]
-    assert restorers.default == "GFPGANv1.4.pth"
+    assert restorers.options == [
+        "4x_mine.safetensors",
+        "codeformer-v0.1.0.pth",
+        "GFPGANv1.4.pth",
+        "visage-restore.safetensors",
+    ]
+    assert restorers.default == "visage-restore.safetensors"
     assert "codeformer-v0.1.0.pth: S-Lab 1.0, non-commercial" in restorers.tooltip
     parsers = choices(pack.LoadFaceParser)
     assert parsers.options == ["parsing_parsenet.pth"]
@@ -548,10 +554,11 @@ def test_without_files_the_tooltip_and_the_error_say_which_to_put_where(pack: Mo
         (pack.LoadFaceRestorer, "GFPGANv1.4.pth"),
         (pack.LoadFaceParser, "parsing_bisenet.pth"),
     ):
-        assert choices(node).options == []
-        assert choices(node).tooltip.startswith("No face ")
+        assert all(name.startswith("visage-") for name in choices(node).options)
         assert advice in choices(node).tooltip
         assert advice in node.validate_inputs(model_name="something.pt")
+    assert choices(pack.LoadFaceParser).options == []
+    assert choices(pack.LoadFaceParser).tooltip.startswith("No face parser found.")
     with pytest.raises(FileNotFoundError, match="There is no face detector called"):
         pack.LoadFaceDetector.execute("something.pt")
 
@@ -607,3 +614,22 @@ def test_real_models_restore_a_real_face(pack: ModuleType, base: Path, data: Pat
     assert float((restored - picture).abs()[mask > 0.5].mean()) > 0.001
     assert same(restored[mask == 0], picture[mask == 0])
     assert len(models["detector"].get_models()) == len(models["restorer"].get_models()) == 1
+
+
+def test_what_is_built_in_is_the_default_and_does_the_job(pack: ModuleType) -> None:
+    from skimage.data import astronaut
+    from visage.nodes import folders
+
+    assert folders.default(folders.DETECTORS) == "visage-detect.safetensors"
+    assert folders.default(folders.RESTORERS) == "visage-restore.safetensors"
+    assert "visage-detect.safetensors" not in folders.names(folders.RESTORERS)
+    picture = torch.from_numpy(astronaut()[:256, 96:352])[None] / 255
+    models = {
+        "detector": pack.LoadFaceDetector.execute("visage-detect.safetensors")[0],
+        "restorer": pack.LoadFaceRestorer.execute("visage-restore.safetensors", "fp32")[0],
+    }
+    with torch.inference_mode():
+        restored, mask, _ = pack.RestoreFaces.execute(picture, **DEFAULTS, **models).result
+    assert float(mask.max()) == 1
+    assert not same(restored, picture)
+    assert same(restored[mask == 0], picture[mask == 0])

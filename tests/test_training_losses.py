@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from visage.faces.alignment import ARCFACE, FFHQ
+from visage.models.embedders.onnx_network import Graph, Node, OnnxNetwork
 from visage.training import losses
 from visage.training.identity import Identity
-from visage.training.onnx_file import Graph, Node, OnnxNetwork
 from visage.training.pictures import as_float, picture_files, read_pictures
 from visage.training.texture import SIGMAS, bands, energies, gaussian, luma
 
@@ -51,7 +51,7 @@ def test_texture_strength_asks_for_strength_and_not_for_phase(generator: torch.G
     assert like < 0.2 * less
     assert more == pytest.approx(less, rel=0.1)
     # A difference of pixels would have it the other way round.
-    assert losses.charbonnier(smooth, truth) < losses.charbonnier(other, truth)
+    assert losses.log_error(smooth, truth) < losses.log_error(other, truth)
 
 
 def test_texture_strength_has_gradients_where_there_is_none() -> None:
@@ -61,10 +61,22 @@ def test_texture_strength_has_gradients_where_there_is_none() -> None:
     assert smooth.grad.isfinite().all()
 
 
-def test_charbonnier_and_hinge_are_their_formulas() -> None:
-    assert losses.charbonnier(torch.tensor([0.3, 0.0]), torch.zeros(2)).item() == pytest.approx(
-        (math.hypot(0.3, 1e-3) + 1e-3) / 2
-    )
+def test_errors_count_by_what_they_are_to_what_they_were() -> None:
+    """Half the error gains the same wherever it is; what cannot be seen gains nothing."""
+    truth = torch.zeros(1, 3, 4, 4)
+    gains = [
+        (losses.log_error(truth + error, truth) - losses.log_error(truth + error / 2, truth)).item()
+        for error in (0.4, 0.1, 1e-4)
+    ]
+    assert gains[0] == pytest.approx(0.03 * math.log(2), rel=1e-3)
+    assert gains[1] == pytest.approx(gains[0], rel=0.02)
+    assert gains[2] < 0.001 * gains[0]
+    far, near = truth + 0.2, truth + 0.1
+    both = losses.log_error(torch.cat([far, near]), torch.cat([truth, truth]))
+    assert both.item() == pytest.approx((losses.log_error(far, truth) + losses.log_error(near, truth)).item() / 2)
+
+
+def test_hinge_and_identity_are_their_formulas() -> None:
     true, made = torch.tensor([2.0, 0.5]), torch.tensor([-3.0, 0.0])
     assert losses.told_apart(true, made).item() == pytest.approx(0.25 + 0.5)
     assert losses.fooled(made).item() == 1.5

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from visage.models import builtin
 from visage.models.catalogue import by_file_name
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
+# Nobody has to get these.
+BUILT_IN = [f"{name}.safetensors" for name in (builtin.DETECTOR, builtin.RESTORER)]
 SCHEMAS = json.loads(Path(__file__).with_name("node_schemas.json").read_text(encoding="utf-8"))
 
 
@@ -87,7 +90,8 @@ def test_models_can_be_got_from_the_dialog_for_missing_models(path: Path) -> Non
         model["name"]: model for node in workflow(path.stem)["nodes"] for model in node["properties"].get("models", [])
     }
     chosen = [node["widgets_values"][0] for node in workflow(path.stem)["nodes"] if "Load" in node["type"]]
-    assert set(listed) == {name for name in chosen if name.endswith((".pt", ".pth", ".safetensors"))}
+    files = {name for name in chosen if name.endswith((".pt", ".pth", ".safetensors"))}
+    assert set(listed) == {name for name in files if name not in BUILT_IN}
     for name, model in listed.items():
         # The dialog offers nothing else.
         assert model["url"].startswith("https://huggingface.co/")

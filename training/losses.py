@@ -12,11 +12,21 @@ from .texture import bands
 _SQUARES = (8, 16, 32)
 # Below this root mean square, about a quarter of a level of 255, strength counts as none.
 _FLOOR = 1e-3
+# Root mean square difference of a face that is badly, but not hopelessly, damaged.
+_TYPICAL = 0.03
+# Below one level of 255 a difference is of no account.
+_INVISIBLE = 1 / 255
 
 
-def charbonnier(restored: Tensor, truth: Tensor, softness: float = 1e-3) -> Tensor:
-    """Mean absolute difference, round at the bottom (Charbonnier et al., 1994; weight as in Lai et al., 2017)."""
-    return torch.sqrt((restored - truth).square() + softness**2).mean()
+def log_error(restored: Tensor, truth: Tensor) -> Tensor:
+    """Mean over pictures of the logarithm of the root mean square difference: what PSNR is made of.
+
+    As in Chen et al., "HINet", 2021. A picture that is hardly damaged counts as much as one of which little is left;
+    differences themselves would make the network learn from the worst ones alone. Scaled so that a picture of the
+    error :data:`_TYPICAL` is moved as by its plain root mean square difference.
+    """
+    errors = (restored - truth).square().mean(dim=(1, 2, 3))
+    return 0.5 * _TYPICAL * torch.log(errors + _INVISIBLE**2).mean()
 
 
 def texture_strength(restored: Tensor, truth: Tensor) -> Tensor:

@@ -1,0 +1,133 @@
+"""The weights that come with Visage: the very files, and what they do on a real photograph."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from visage.demo import Demo, demo
+from visage.models import builtin
+from visage.models.catalogue import by_name
+from visage.models.detectors import load_detector
+from visage.models.download import sha256_of
+from visage.models.host import TorchHost
+from visage.models.restorers import load_restorer
+
+BOTH = pytest.mark.parametrize(("name", "most"), [(builtin.DETECTOR, 3_000_000), (builtin.RESTORER, 14_000_000)])
+
+# Of the photograph of the demo, as the shipped files found and restored it.
+FACE = (177.5, 52.6, 270.7, 178.9)
+LANDMARKS = ((203.4, 101.6), (245.0, 103.7), (222.4, 127.2), (203.6, 144.2), (240.1, 146.1))
+BEFORE, AFTER = 26.65, 27.23
+"""PSNR of the face, dB."""
+SHARP = 0.2
+"""Most that a sharp face may change on average, in levels of 255; it was 0.04."""
+PHOTOGRAPHED = 48
+"""Faces given in dlib's photographs, which hold 43 and people in the background."""
+
+
+def file_of(name: str) -> Path:
+    return builtin.FOLDER / f"{name}.safetensors"
+
+
+@BOTH
+def test_the_files_are_those_of_the_catalogue(name: str, most: int) -> None:
+    known = by_name(name)
+    assert known is not None
+    assert sha256_of(file_of(name)) == known.sha256
+    assert file_of(name).stat().st_size == known.size
+    assert known.size is not None
+    assert known.size <= most
+
+
+@BOTH
+def test_the_files_say_what_they_are(name: str, most: int) -> None:
+    with safe_open(file_of(name), "pt") as file:
+        told = file.metadata()
+        assert all(file.get_tensor(key).dtype == torch.float16 for key in file.keys())  # noqa: SIM118 - no mapping
+    assert told["visage"] == name
+    assert told["license"] == "GPL-3.0-or-later"
+    assert int(told["steps"]) > 0
+
+
+@BOTH
+def test_there_is_a_card(name: str, most: int) -> None:
+    card = (builtin.FOLDER.parent / "cards" / f"{name}.md").read_text(encoding="utf-8")
+    known = by_name(name)
+    assert known is not None
+    assert str(known.sha256) in card
+
+
+def test_a_swapped_file_is_noticed(tmp_path: Path) -> None:
+    known = by_name(builtin.DETECTOR)
+    assert known is not None
+    swapped = bytearray(file_of(builtin.DETECTOR).read_bytes())
+    swapped[-1] ^= 1
+    (tmp_path / "swapped.safetensors").write_bytes(swapped)
+    assert sha256_of(tmp_path / "swapped.safetensors") != known.sha256
+
+
+@pytest.fixture(scope="module")
+def done() -> Demo:
+    return demo()
+
+
+def test_the_face_in_the_small_photograph_is_found_where_it_is(done: Demo) -> None:
+    assert done.face.score > 0.8
+    assert done.face.box == pytest.approx(FACE, abs=4)
+    assert done.face.landmarks is not None
+    for found, frozen in zip(done.face.landmarks, LANDMARKS, strict=True):
+        assert math.dist(found, frozen) < 3
+
+
+def test_the_restored_face_is_nearer_to_the_original(done: Demo) -> None:
+    left, top, right, bottom = (round(value) for value in FACE)
+
+    def psnr(picture: torch.Tensor) -> float:
+        part = (slice(top, bottom), slice(left, right))
+        return -10 * math.log10(float((picture[part] - done.original[part]).square().mean()))
+
+    assert psnr(done.before) == pytest.approx(BEFORE, abs=0.05)
+    assert psnr(done.after) == pytest.approx(AFTER, abs=0.1)
+
+
+def test_a_sharp_face_is_left_nearly_as_it_is(done: Demo) -> None:
+    restorer = load_restorer(file_of(builtin.RESTORER), TorchHost("cpu", quiet=True))
+    sharp = done.original[:400, 30:430].movedim(-1, 0)[None]
+    crop = torch.nn.functional.interpolate(sharp, (512, 512), mode="bicubic", antialias=True).clamp(0, 1)
+    assert float((restorer.restore(crop) - crop).abs().mean()) * 255 < SHARP
+
+
+def test_faces_in_photographs_are_found(data: Path) -> None:
+    """See the card for the recall at a given precision."""
+    from visage.training.detector_sets import photographs
+
+    detector = load_detector(file_of(builtin.DETECTOR), TorchHost("cpu", quiet=True))
+    scenes = photographs(data)
+    found = sum(len(detector.detect(scene.picture[None])[0]) for scene in scenes)
+    assert found == pytest.approx(PHOTOGRAPHED, abs=2)
+
+
+def test_a_fresh_machine_restores_with_nothing_downloaded(tmp_path: Path) -> None:
+    from PIL import Image
+    from skimage.data import astronaut
+
+    Image.fromarray(astronaut()).resize((256, 256)).save(tmp_path / "small.png")
+    nowhere = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "COMFYUI_PATH": str(tmp_path / "none"), "HOME": str(tmp_path)}
+    told = subprocess.run(
+        [sys.executable, "-m", "visage.cli", "restore", "small.png", "--output", "out", "--device", "cpu"],
+        cwd=tmp_path,
+        env={**os.environ, **nowhere},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    assert "visage-restore.safetensors (GPL-3.0-or-later" in told.stderr
+    assert list((tmp_path / "out").glob("small*.png"))
