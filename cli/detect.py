@@ -15,7 +15,7 @@ from ..models.weights import WeightsError
 from . import options
 from .batches import Batch, Failures, batches
 from .images import ImageError, save_image
-from .inputs import InputError, Plan, find, plan
+from .inputs import InputError, plan_drawings
 from .models import Subparsers
 from .report import frame_described, write_report
 
@@ -33,7 +33,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0, or 1 where a picture failed."""
     try:
-        todo = _plan(arguments)
+        todo = plan_drawings(arguments.inputs, arguments.draw, overwrite=arguments.overwrite)
         host = options.host_of(arguments)
         detector = options.detector_of(arguments, host)
     except (InputError, OSError, WeightsError) as error:
@@ -58,12 +58,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write_report(arguments.json, frames, failures.reasons)
     return failures.tell()
-
-
-def _plan(arguments: argparse.Namespace) -> Plan:
-    if arguments.draw is None:
-        return find(arguments.inputs)
-    return plan(arguments.inputs, arguments.draw, overwrite=arguments.overwrite)
 
 
 def _draw(batch: Batch, faces: Sequence[Sequence[Face]], failures: Failures) -> None:

@@ -19,7 +19,7 @@ from ..pipeline import FaceReport, Reference, report_caption, report_data, repor
 from . import options
 from .batches import Batch, Failures, batches
 from .images import ImageError, load_image, save_image
-from .inputs import InputError, Plan, find, plan
+from .inputs import InputError, plan_drawings
 from .models import Subparsers
 from .report import frame_described, write_report
 
@@ -51,7 +51,7 @@ class _Tools:
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0, or 1 where a picture failed."""
     try:
-        todo = _plan(arguments)
+        todo = plan_drawings(arguments.inputs, arguments.draw, overwrite=arguments.overwrite)
         tools = _tools(arguments)
     except (InputError, ImageError, OSError, WeightsError) as error:
         print(error, file=sys.stderr)
@@ -74,12 +74,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write_report(arguments.json, frames, failures.reasons)
     return failures.tell()
-
-
-def _plan(arguments: argparse.Namespace) -> Plan:
-    if arguments.draw is None:
-        return find(arguments.inputs)
-    return plan(arguments.inputs, arguments.draw, overwrite=arguments.overwrite)
 
 
 def _tools(arguments: argparse.Namespace) -> _Tools:

@@ -57,6 +57,11 @@ def find(inputs: Sequence[str]) -> Plan:
     return Plan(tuple(Job(source, source) for source in sources.values()), problems=tuple(problems))
 
 
+def plan_drawings(inputs: Sequence[str], drawings: Path | None, *, overwrite: bool = False) -> Plan:
+    """:func:`plan` for a folder of drawings, :func:`find` where none are asked for."""
+    return find(inputs) if drawings is None else plan(inputs, drawings, overwrite=overwrite)
+
+
 def plan(inputs: Sequence[str], output: Path, *, overwrite: bool = False) -> Plan:
     """Finds the pictures and decides where their results go.
 
