@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..host import Host, Resident
 from ..weights import WeightsError
-from .candidates import Candidates, most_likely
+from .candidates import Candidates, joined, most_likely
 from .proposer import channels_last
 
 STRIDES = (8, 16, 32)
@@ -230,7 +230,7 @@ class VisageProposer:
         for index in range(count):
             usual = _candidates(near, index, min_score, 1, 0, _LARGEST)
             large = _candidates(far, index, min_score, 2, _LARGEST / 2, math.inf)
-            candidates = Candidates(*(torch.cat(pair) for pair in zip(usual, large, strict=True)))
+            candidates = joined([usual, large])
             found.append(candidates.select(candidates.surviving(overlap)))
         return found
 
@@ -241,8 +241,8 @@ class VisageProposer:
 
 def _candidates(
     predictions: Predictions, index: int, min_score: float, scale: int, smallest: float, largest: float
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Boxes, scores, labels and landmarks in one picture, those with a longer side of ``smallest`` to ``largest``.
+) -> Candidates:
+    """What may be faces in one picture, those with a longer side of ``smallest`` to ``largest``.
 
     Args:
         scale: pixels of the picture in one of those that the network saw.
@@ -254,4 +254,4 @@ def _candidates(
     likely = most_likely(scores, min_score)
     # Half a pixel from the edge of the picture to the centre of its first pixel.
     landmarks = predictions.landmarks[index, likely] * scale - 0.5
-    return boxes[likely] - 0.5, scores[likely], torch.zeros_like(likely), landmarks
+    return Candidates(boxes[likely] - 0.5, scores[likely], torch.zeros_like(likely), landmarks)
