@@ -188,7 +188,7 @@ def test_verify_with_nothing_but_what_is_built_in(capsys: pytest.CaptureFixture[
     assert visage("verify") == 0
     told = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in told] == ["ok", "ok"]
-    assert [Path(line.split()[1]).stem for line in told] == ["visage-detect", "visage-restore"]
+    assert [Path(line.split(maxsplit=1)[1]).stem for line in told] == ["visage-detect", "visage-restore"]
     assert visage("verify", "nonsense") == 1
     assert "No weights called nonsense" in capsys.readouterr().err
 
