@@ -35,7 +35,8 @@ Damage = Callable[[Tensor], Tensor]
 
 @pytest.fixture(scope="module")
 def astronaut() -> Tensor:
-    data = pytest.importorskip("skimage.data")
+    from skimage import data
+
     return torch.from_numpy(data.astronaut()).permute(2, 0, 1)[None].float() / 255
 
 
