@@ -14,7 +14,9 @@ from ...faces.face import Face, Point, roll_of
 # FACEMESH_LEFT_EYE of MediaPipe (its sides are those of the person). The irises, 468 and 473, would follow the gaze,
 # and the alignment with them.
 _EYES = ((33, 133, 159, 145), (362, 263, 386, 374))
-_NOSE_TIP = 1
+# The foremost point of MediaPipe's canonical face. Its neighbour 1, below it, is a twelfth of the distance of the eyes
+# lower than the tip that other detectors and dlib's photographs give; this one is a fiftieth higher.
+_NOSE_TIP = 4
 _MOUTH_CORNERS = (61, 291)
 _OVAL = "face_oval"
 
