@@ -16,6 +16,15 @@ ROOT = Path(__file__).resolve().parent.parent
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 # Nobody has to get these.
 BUILT_IN = [f"{name}.safetensors" for name in (builtin.DETECTOR, builtin.RESTORER)]
+CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"
+# The workflows that a user has to get files for before they run. All others run on a new machine.
+NEEDS = {
+    "mediapipe_restore": {"mediapipe_face_fp32.safetensors"},
+    "refine_group_prompts": {CHECKPOINT},
+    "refine_portrait": {CHECKPOINT},
+    "restore_then_refine": {CHECKPOINT},
+}
+BYPASSED = 4
 SCHEMAS = json.loads(Path(__file__).with_name("node_schemas.json").read_text(encoding="utf-8"))
 
 
@@ -85,13 +94,38 @@ def test_nodes_do_not_overlap_on_the_canvas(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_what_a_group_switches_on_is_in_it_and_nothing_else(path: Path) -> None:
+    """A key switches all nodes of a group on if all are bypassed, else it bypasses all of them."""
+    flow = workflow(path.stem)
+    inside = []
+    for group in flow["groups"]:
+        left, top, width, height = group["bounding"]
+        for node in flow["nodes"]:
+            box = rectangle(node)
+            if box[0] < left + width and left < box[2] and box[1] < top + height and top < box[3]:
+                assert left < box[0] < box[2] < left + width, node["type"]
+                assert top < box[1] < box[3] < top + height, node["type"]
+                inside.append(node["id"])
+    assert inside == [node["id"] for node in flow["nodes"] if node["mode"] == BYPASSED]
+
+
+def files_of(nodes: list[dict[str, Any]]) -> set[str]:
+    """The files of models that are chosen in some nodes, without those that come with Visage."""
+    chosen = [node["widgets_values"][0] for node in nodes if "Load" in node["type"]]
+    return {name for name in chosen if name.endswith((".pt", ".pth", ".safetensors")) and name not in BUILT_IN}
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_only_some_workflows_need_a_download(path: Path) -> None:
+    running = [node for node in workflow(path.stem)["nodes"] if node["mode"] != BYPASSED]
+    assert files_of(running) == NEEDS.get(path.stem, set())
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_models_can_be_got_from_the_dialog_for_missing_models(path: Path) -> None:
-    listed = {
-        model["name"]: model for node in workflow(path.stem)["nodes"] for model in node["properties"].get("models", [])
-    }
-    chosen = [node["widgets_values"][0] for node in workflow(path.stem)["nodes"] if "Load" in node["type"]]
-    files = {name for name in chosen if name.endswith((".pt", ".pth", ".safetensors"))}
-    assert set(listed) == {name for name in files if name not in BUILT_IN}
+    nodes = workflow(path.stem)["nodes"]
+    listed = {model["name"]: model for node in nodes for model in node["properties"].get("models", [])}
+    assert set(listed) == files_of(nodes)
     for name, model in listed.items():
         # The dialog offers nothing else.
         assert model["url"].startswith("https://huggingface.co/")

@@ -1,4 +1,8 @@
-"""The workflows that come with Visage, run by a real ComfyUI server with real weights."""
+"""The workflows that come with Visage, run by a real ComfyUI server with real weights.
+
+One server has small weights in the place of those that the workflows ask for, and of the built-in ones, so that what
+is expected does not change with these. The other has nothing but the built-in ones, as on the machine of a new user.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +20,22 @@ import pytest
 import torch
 from PIL import Image
 from visage.tests import comfy_side
+from visage.tests.comfy_bypass import switched_on, without_bypassed
 from visage.tests.comfy_prompt import WIDGETS, expanded, prompt_of, widget_names
 from visage.tests.comfy_server import Server
 from visage.tests.parser_models import write_bisenet
 from visage.tests.test_subgraphs import BLUEPRINTS
-from visage.tests.test_workflows import ROOT, SCHEMAS, WORKFLOWS, workflow
+from visage.tests.test_workflows import CHECKPOINT, NEEDS, ROOT, SCHEMAS, WORKFLOWS, workflow
 
 # What the workflows ask for, and the small files that stand in for it.
 WEIGHTS = {
+    "visage-detect.safetensors": ("yolov8n-face.pt", "ultralytics/bbox"),
+    "visage-restore.safetensors": ("realesr-general-x4v3.pth", "facerestore_models"),
     "face_yolov8m.pt": ("yolov8n-face.pt", "ultralytics/bbox"),
     "GFPGANv1.4.pth": ("realesr-general-x4v3.pth", "facerestore_models"),
     "RealESRGAN_x4plus.safetensors": ("realesr-general-x4v3.pth", "upscale_models"),
     "example.png": ("face.png", None),
-    "v1-5-pruned-emaonly-fp16.safetensors": ("small.safetensors", None),
+    CHECKPOINT: ("small.safetensors", None),
     "parsing_bisenet.pth": ("random_bisenet.pth", None),
     "mediapipe_face_fp32.safetensors": ("pretended.safetensors", None),
     "example.mp4": ("three.mp4", None),
@@ -71,7 +77,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, data: Path, picture: np.nda
     for name, folder in WEIGHTS.values():
         if folder is not None:
             (base / "models" / folder).mkdir(parents=True, exist_ok=True)
-            (base / "models" / folder / name).symlink_to(data / "weights" / name)
+            if not (base / "models" / folder / name).is_symlink():
+                (base / "models" / folder / name).symlink_to(data / "weights" / name)
     (base / "models" / "facerestore_models" / "broken.pth").write_bytes(b"")
     (base / "models" / "checkpoints").mkdir()
     (base / "models" / "checkpoints" / "broken.safetensors").write_bytes(b"")
@@ -107,7 +114,7 @@ def write_with_comfyui(script: str, file: Path) -> None:
 
 def prompt(server: Server, name: str, **changes: Any) -> dict[str, Any]:
     """The prompt of a workflow, with the files at hand and with some inputs changed wherever they occur."""
-    return prompt_from(server, workflow(name), **changes)
+    return prompt_from(server, without_bypassed(workflow(name)), **changes)
 
 
 def prompt_from(server: Server, flow: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -192,7 +199,10 @@ def test_restore_portrait(server: Server, picture: np.ndarray) -> None:
 
 
 def test_crop_restore_paste(server: Server, picture: np.ndarray) -> None:
-    pasted = result(server, prompt(server, "crop_restore_paste"), "SaveImage")
+    made = prompt(server, "crop_restore_paste")
+    # The stand-in makes sharp what it enlarges, and the crops are large.
+    made[the_only(made, "VisageLoadFaceRestorer")]["inputs"]["model_name"] = "visage-restore.safetensors"
+    pasted = result(server, made, "SaveImage")
     assert pasted.shape == picture.shape
     assert np.array_equal(outside(pasted), outside(picture))
     assert sharpness(pasted) > 1.1 * sharpness(picture)
@@ -215,10 +225,24 @@ def test_detect_and_preview(server: Server, picture: np.ndarray) -> None:
     assert (boxed != picture).any()
 
 
-def test_keep_glasses(server: Server, picture: np.ndarray) -> None:
-    """With a parser of random weights: what it takes for glasses is kept, wherever it sees them."""
+def with_parser(made: dict[str, Any]) -> dict[str, Any]:
+    """The prompt of keep_glasses, changed as its note says: what a parser takes for glasses is kept."""
+    made["parser"] = {
+        "class_type": "VisageLoadFaceParser",
+        "inputs": {"model_name": WEIGHTS["parsing_bisenet.pth"][0], "precision": "fp32"},
+    }
+    regions = made[the_only(made, "VisageFaceRegions")]["inputs"]
+    regions |= {"parser": ["parser", 0], "eye_area": False, "glasses": True, "grow": 0.02, "feather": 0.005}
+    return made
+
+
+@pytest.mark.parametrize("parsed", [False, True], ids=["eyes", "parser"])
+def test_keep_glasses(server: Server, picture: np.ndarray, parsed: bool) -> None:
+    """The parser has random weights: what it takes for glasses is kept, wherever it sees them."""
     made = prompt(server, "keep_glasses")
-    (regions,) = (number for number, node in made.items() if node["class_type"] == "VisageFaceRegions")
+    if parsed:
+        made = with_parser(made)
+    regions = the_only(made, "VisageFaceRegions")
     assert made[regions]["inputs"]["invert"] is True
     # ComfyUI's own nodes take the mask: one makes white all that is not exactly black.
     threshold = {"mask": [regions, 0], "value": 0.0}
@@ -228,30 +252,29 @@ def test_keep_glasses(server: Server, picture: np.ndarray) -> None:
     sources = {"plain": [regions, 0], "may change": ["threshold", 0], "grown": ["grow", 0]}
     for name, mask in sources.items():
         made[name] = {"class_type": "MaskPreview", "inputs": {"mask": mask}}
-    done = server.run(made)
-    assert done["status"]["status_str"] == "success", done["status"]["messages"]
-    outputs = done["outputs"]
+    outputs = outputs_of(server, made)
     masks = {name: server.picture(outputs[name]["images"][0])[..., 0].astype(float) for name in sources}
     assert bool((masks["grown"] >= masks["may change"]).all())
     assert masks["grown"].sum() > masks["may change"].sum()
     kept = masks["may change"] == 0
     assert kept.sum() > 100
-    (save,) = (number for number, node in made.items() if node["class_type"] == "SaveImage")
-    restored = server.picture(outputs[save]["images"][0])
+    restored = server.picture(outputs[the_only(made, "SaveImage")]["images"][0])
     assert np.array_equal(restored[kept], picture[kept])
     assert np.array_equal(outside(restored), outside(picture))
     assert (restored[masks["plain"] == 255] != picture[masks["plain"] == 255]).any()
     assert server.picture(outputs[regions]["images"][0]).shape == picture.shape
+    if not parsed:
+        # From temple to temple and from the brows to half the height of the nose, but not the mouth.
+        left, top, side = PLACE
+        rows, columns = (np.array([0.40, 0.55]) * side + top, np.array([0.25, 0.75]) * side + left)
+        assert kept[int(rows[0]) : int(rows[1]), int(columns[0]) : int(columns[1])].mean() > 0.95
+        assert not kept[top + int(0.65 * side) :].any()
 
 
 def test_glasses_without_a_parser_are_refused_before_anything_is_loaded(server: Server) -> None:
-    made = prompt(server, "keep_glasses", model_name="broken.pth")
-    for node in made.values():
-        if node["class_type"] == "VisageLoadFaceDetector":
-            node["inputs"]["model_name"] = "yolov8n-face.pt"
-    (regions,) = (node for node in made.values() if node["class_type"] == "VisageFaceRegions")
-    del regions["inputs"]["parser"]
-    made = {number: node for number, node in made.items() if node["class_type"] != "VisageLoadFaceParser"}
+    made = with_parser(prompt(server, "keep_glasses"))
+    made[the_only(made, "VisageLoadFaceRestorer")]["inputs"]["model_name"] = "broken.pth"
+    del made["parser"], made[the_only(made, "VisageFaceRegions")]["inputs"]["parser"]
     status = server.run(made)["status"]
     (error,) = (content for kind, content in status["messages"] if kind == "execution_error")
     assert error["node_type"] == "VisageFaceRegions"
@@ -381,25 +404,26 @@ def test_faces_go_to_comfyuis_own_nodes_and_come_back(server: Server, picture: n
     assert not (drawn & ~grown).any()
 
 
-def test_old_photo(server: Server, picture: np.ndarray) -> None:
-    small = Image.fromarray(picture).resize((128, 128), Image.Resampling.BOX)
+@pytest.mark.parametrize("upscaled", [False, True], ids=["as shipped", "with an upscaler"])
+def test_old_photo(server: Server, picture: np.ndarray, upscaled: bool) -> None:
+    """Enlarged twice; with the bypassed group switched on as its note says, four times."""
+    side = SIDE // (4 if upscaled else 2)
+    small = Image.fromarray(picture).resize((side, side), Image.Resampling.BOX)
     small.save(server.base / "input" / "small.png")
-    made = prompt(server, "old_photo", image="small.png")
-    made["enlarged"] = {
-        "class_type": "PreviewImage",
-        "inputs": {"images": [the_only(made, "ImageUpscaleWithModel"), 0]},
-    }
+    if upscaled:
+        made = prompt_from(server, switched_on(workflow("old_photo")), image="small.png", scale_by=1.0)
+    else:
+        made = prompt(server, "old_photo", image="small.png")
+        assert not any("Upscale" in node["class_type"] for node in made.values())
+    made["enlarged"] = {"class_type": "PreviewImage", "inputs": {"images": [the_only(made, "ImageScaleBy"), 0]}}
     outputs = outputs_of(server, made)
     assert "1 of 1 face restored" in outputs[the_only(made, "PreviewAny")]["text"][0]
     enlarged = server.picture(outputs["enlarged"]["images"][0])
     restored = server.picture(outputs[the_only(made, "SaveImage")]["images"][0])
-    # The upscaler makes four pixels of one, and the faces have gone into what it made.
     assert restored.shape == enlarged.shape == picture.shape
+    # The faces have gone into the enlarged picture.
     assert np.array_equal(outside(restored), outside(enlarged))
     assert np.abs(in_face(restored) - in_face(enlarged)).mean() > 1
-    compared = outputs[the_only(made, "ImageCompare")]
-    assert np.array_equal(server.picture(compared["a_images"][0]), np.asarray(small))
-    assert np.array_equal(server.picture(compared["b_images"][0]), restored)
 
 
 def test_segs_bridge(server: Server, picture: np.ndarray) -> None:
@@ -548,25 +572,67 @@ def test_pictures_in_the_place_of_a_video(server: Server, picture: np.ndarray) -
 
 
 def test_postfix_portrait(server: Server, picture: np.ndarray) -> None:
-    """A checkpoint of random weights paints no face, so its picture is not touched, and no restorer is loaded."""
-    Image.fromarray(picture).resize((128, 128), Image.Resampling.BOX).save(server.base / "input" / "small.png")
-    made = prompt(server, "postfix_portrait", **QUICKLY, width=128, height=128)
-    made["generated"] = {"class_type": "PreviewImage", "inputs": {"images": [the_only(made, "VAEDecode"), 0]}}
-    outputs = outputs_of(server, made)
-    generated = server.picture(outputs["generated"]["images"][0])
-    assert generated.shape == (128, 128, 3)
-    assert np.array_equal(server.picture(outputs[the_only(made, "SaveImage")]["images"][0]), generated)
-    # The rest of the graph, with the faces where they are in another picture of the same size.
-    made["image"] = {"class_type": "LoadImage", "inputs": {"image": "small.png"}}
-    made[the_only(made, "VisageDetectFaces")]["inputs"]["image"] = ["image", 0]
+    """As shipped, the picture goes through the bypassed Refine Faces as it is. Then with its group switched on."""
+    made = prompt(server, "postfix_portrait")
+    kinds = {node["class_type"] for node in made.values()}
+    assert not kinds & {"VisageRefineFaces", "CheckpointLoaderSimple", "CLIPTextEncode", "PreviewImage"}
+    restored = result(server, made, "SaveImage")
+    assert np.array_equal(outside(restored), outside(picture))
+    assert np.abs(in_face(restored) - in_face(picture)).mean() > 1
+    made = prompt_from(server, switched_on(workflow("postfix_portrait")), **QUICKLY)
+    crops = the_only(made, "PreviewImage")
     made["restored"] = {"class_type": "PreviewImage", "inputs": {"images": [the_only(made, "VisageRestoreFaces"), 0]}}
     outputs = outputs_of(server, made)
-    shown = [outputs[number]["images"][0] for number in ("restored", the_only(made, "SaveImage"))]
-    # Four pixels for one: as large as the picture in which the place of the face is known.
-    steps = [each.repeat(4, 0).repeat(4, 1) for each in (generated, *map(server.picture, shown))]
-    for one, other in pairwise(steps):
-        assert np.array_equal(outside(one), outside(other))
-        assert np.abs(in_face(one) - in_face(other)).mean() > 1
+    assert np.array_equal(server.picture(outputs["restored"]["images"][0]), restored)
+    refined = server.picture(outputs[the_only(made, "SaveImage")]["images"][0])
+    assert np.array_equal(outside(refined), outside(picture))
+    assert np.abs(in_face(refined) - in_face(restored)).mean() > 1
+    (crop,) = outputs[crops]["images"]
+    assert max(server.picture(crop).shape) == QUICKLY["max_size"]
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory, picture: np.ndarray) -> Iterator[Server]:
+    """A machine on which nothing has been downloaded, with a picture and a video of the names that workflows have."""
+    if reason := comfy_side.why_not():
+        pytest.skip(reason)
+    base = tmp_path_factory.mktemp("fresh")
+    for folder in ("custom_nodes", "input", "models"):
+        (base / folder).mkdir()
+    (base / "custom_nodes" / PACK).symlink_to(ROOT)
+    Image.fromarray(picture).save(base / "input" / "example.png")
+    write_video(base / "input" / "example.mp4", three_frames(picture))
+    running = Server(comfy_side.comfyui(), base, PACK)
+    try:
+        running.wait_until_ready()
+        yield running
+    finally:
+        running.stop()
+
+
+def as_opened(server: Server, name: str) -> dict[str, Any]:
+    """The prompt of a workflow that is opened and run, with nothing changed."""
+    return prompt_of(expanded(without_bypassed(workflow(name))), server.json("/object_info"))
+
+
+@pytest.mark.parametrize("name", [path.stem for path in WORKFLOWS if path.stem not in NEEDS])
+def test_workflow_runs_with_the_built_in_models_alone(fresh: Server, name: str) -> None:
+    made = as_opened(fresh, name)
+    outputs = outputs_of(fresh, made)
+    if name == "detect_and_preview":
+        assert outputs[the_only(made, "PreviewAny")]["text"] == ["1"]
+        return
+    (report,) = outputs[the_only(made, "VisageRestoreFaces")]["text"]
+    assert report.startswith("Image 1: 1 of 1 face restored")
+    (saved,) = (number for number, node in made.items() if node["class_type"] in {"SaveImage", "SaveVideo"})
+    assert outputs[saved]["images"]
+
+
+@pytest.mark.parametrize("name", sorted(NEEDS))
+def test_nothing_but_the_named_files_is_missing(fresh: Server, name: str) -> None:
+    answer = fresh.post(as_opened(fresh, name))
+    errors = [error for node in answer["node_errors"].values() for error in node["errors"]]
+    assert {error["extra_info"]["received_value"] for error in errors} == NEEDS[name]
 
 
 def blueprints(server: Server) -> dict[str, dict[str, Any]]:
@@ -598,8 +664,7 @@ def with_blueprint(blueprint: dict[str, Any], wires: dict[str, str]) -> dict[str
         {"id": 103, "type": "SaveImage", "inputs": [{"name": "images", "link": 99}], "widgets_values": ["blueprint"]},
     ]
     if {"MODEL", "CLIP", "VAE"} & set(wires.values()):
-        checkpoint = ["v1-5-pruned-emaonly-fp16.safetensors"]
-        nodes.append({"id": 102, "type": "CheckpointLoaderSimple", "inputs": [], "widgets_values": checkpoint})
+        nodes.append({"id": 102, "type": "CheckpointLoaderSimple", "inputs": [], "widgets_values": [CHECKPOINT]})
     return blueprint | {"nodes": [host, *nodes], "links": links}
 
 
