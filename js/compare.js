@@ -2,6 +2,7 @@
 
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
+import { lastRuns } from "./runs/last_runs.js";
 
 /** A picture as the server names it. @typedef {Record<string, string>} Picture */
 
@@ -12,11 +13,39 @@ const KINDS = new Set(["VisageRestoreFaces", "VisageRefineFaces", "VisageRefineF
 /** Pixels by which a new node grows for the widget, which takes what height there is. */
 const ROOM = 240;
 
+/**
+ * The comparison of each node.
+ * @type {WeakMap<object, Comparison>}
+ */
+const comparisons = new WeakMap();
+
 /** @param {Picture} picture */
 const address = (picture) => api.apiURL(`/view?${new URLSearchParams(picture)}${app.getRandParam()}`);
 
+class Comparison {
+  #widget;
+  isShown = false;
+
+  /** @param {any} widget of ComfyUI, for two pictures */
+  constructor(widget) {
+    this.#widget = widget;
+  }
+
+  /** @param {Output} output */
+  show(output) {
+    this.isShown = true;
+    this.#widget.value = {
+      beforeImages: (output.a_images ?? []).map(address),
+      afterImages: (output.b_images ?? []).map(address),
+    };
+    this.#widget.callback?.(this.#widget.value);
+  }
+}
+
 app.registerExtension({
   name: "visage.compare",
+  ...lastRuns(comparisons),
+
   /** @param {any} node of ComfyUI's graph */
   nodeCreated(node) {
     const widget = node.widgets?.find((/** @type {any} */ each) => each.name === "compare_view");
@@ -27,14 +56,12 @@ app.registerExtension({
     widget.hidden = true;
     node.hideOutputImages = true;
     if (globalThis.LiteGraph?.vueNodesMode) node.setSize([node.size[0], node.size[1] + ROOM]);
+    const comparison = new Comparison(widget);
+    comparisons.set(node, comparison);
     const { onExecuted } = node;
     node.onExecuted = function (/** @type {Output} */ output) {
       onExecuted?.call(this, output);
-      widget.value = {
-        beforeImages: (output.a_images ?? []).map(address),
-        afterImages: (output.b_images ?? []).map(address),
-      };
-      widget.callback?.(widget.value);
+      comparison.show(output);
     };
   },
 });

@@ -3,8 +3,8 @@
 
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
-import { lastOutput } from "./pick/history.js";
 import { FacePicker } from "./pick/picker.js";
+import { lastRuns } from "./runs/last_runs.js";
 
 /** @typedef {import("./pick/picker.js").Shown} Shown */
 
@@ -17,8 +17,6 @@ import { FacePicker } from "./pick/picker.js";
  */
 
 const KIND = "VisagePickFaces";
-/** How many runs are looked through for the picture, the newest first. */
-const RUNS = 20;
 
 /**
  * The picker of each node.
@@ -101,33 +99,6 @@ class NodePicker {
 }
 
 /**
- * @param {any} graph
- * @returns {any[]} the nodes of this kind in it and in its subgraphs, with what the server calls them
- */
-function nodesIn(graph, prefix = "") {
-  return (graph?.nodes ?? []).flatMap((/** @type {any} */ node) => {
-    const name = `${prefix}${node.id}`;
-    const inner = node.subgraph ? nodesIn(node.subgraph, `${name}:`) : [];
-    return pickers.has(node) ? [{ node, name }, ...inner] : inner;
-  });
-}
-
-/** Gives the pickers that show nothing what the server last made for them. */
-async function showLastRuns() {
-  const graph = app.rootGraph ?? app.graph;
-  const waiting = nodesIn(graph).filter(({ node }) => !pickers.get(node)?.isShown);
-  if (waiting.length === 0 || !graph.id) return;
-  const answer = await api.fetchApi(`/history?max_items=${RUNS}`);
-  if (!answer.ok) return;
-  const history = await answer.json();
-  for (const { node, name } of waiting) {
-    const output = lastOutput(history, graph.id, name);
-    const picker = pickers.get(node);
-    if (output !== undefined && !picker?.isShown) picker?.show(output);
-  }
-}
-
-/**
  * Puts a picker where the one that it follows still stands. Where Vue draws the nodes, a widget's element is mounted
  * once; a node that was made anew would be seen with the element of the old one.
  * @param {any} node that is in its graph
@@ -147,6 +118,7 @@ function takePlace(node) {
 
 app.registerExtension({
   name: "Visage.PickFaces",
+  ...lastRuns(pickers),
 
   setup() {
     const style = document.createElement("link");
@@ -177,18 +149,5 @@ app.registerExtension({
   loadedGraphNode(node) {
     pickers.get(node)?.refresh();
     takePlace(node);
-  },
-
-  /** Another workflow, or the same one after an undo. */
-  afterConfigureGraph() {
-    void showLastRuns();
-  },
-
-  /** @param {Record<string, Output>} outputs by where the nodes are: "3", and "<subgraph>:3" in a subgraph */
-  onNodeOutputsUpdated(outputs) {
-    for (const { node } of nodesIn(app.rootGraph ?? app.graph)) {
-      const place = node.graph?.isRootGraph === false ? `${node.graph.id}:${node.id}` : String(node.id);
-      if (outputs[place] !== undefined) pickers.get(node)?.show(outputs[place]);
-    }
   },
 });

@@ -57,6 +57,7 @@ class Browser:
         modern: nodes drawn by Vue ("Nodes 2.0"), else by the classic canvas.
 
     Attributes:
+        is_modern: in which of the two.
         is_stuck: whether something did not come that was waited for. There is no use in going on then.
     """
 
@@ -64,6 +65,7 @@ class Browser:
         from selenium import webdriver
 
         self._server, self._name = server, "modern" if modern else "classic"
+        self.is_modern = modern
         self._set(_SETTINGS | {"Comfy.VueNodes.Enabled": modern})
         options = webdriver.ChromeOptions()
         options.binary_location = str(next(filter(None, map(shutil.which, _CHROMIUM))))

@@ -1,4 +1,7 @@
-"""The page's half of a choice made by hand (``js/pick``), run by Node.js and held to the server's half."""
+"""The page's half of a choice made by hand (``js/pick``) and what it shows again (``js/runs``), run by Node.js.
+
+The first is held to the server's half.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,12 @@ from visage.faces.face import Face
 from visage.faces.selection.picking import picked
 from visage.faces.selection.picks import Pick, drawn_face, picks, share_of
 
-SCRIPTS = Path(__file__).resolve().parent.parent / "js" / "pick"
+SCRIPTS = Path(__file__).resolve().parent.parent / "js"
 # Reads calls from the standard input, [[module, function, arguments], ...], and writes what they return or throw.
 RUNNER = """
 import { readFileSync } from "node:fs";
 const modules = Object.fromEntries(await Promise.all(
-  ["choice", "boxes", "history"].map(async (name) => [name, await import(`./${name}.js`)]),
+  ["pick/choice", "pick/boxes", "runs/history"].map(async (path) => [path.split("/")[1], await import(`./${path}.js`)]),
 ));
 const answers = JSON.parse(readFileSync(0, "utf8")).map(([module, name, values]) => {
   try {

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 from visage.models.catalogue import by_file_name
-from visage.tests.test_workflows import ROOT, SCHEMAS, overlapping
+from visage.tests.test_workflows import BUILT_IN, ROOT, SCHEMAS, overlapping
 
 BLUEPRINTS = sorted((ROOT / "subgraphs").glob("*.json"))
 # In the links of a subgraph: its own inputs and outputs.
@@ -88,6 +88,9 @@ def test_widgets_outside_are_those_of_the_nodes_inside(path: Path) -> None:
         {"name": socket["name"]} for socket in host["inputs"] if "widget" in socket
     ]
     assert sum("widget" in socket for socket in host["inputs"]) == len(shown)
+    # The pictures of the node that works are seen outside, in Nodes 2.0.
+    (exposed,) = host["properties"]["previewExposures"]
+    assert nodes[exposed["sourceNodeId"]]["type"] in {"VisageRestoreFaces", "VisageRefineFaces"}
 
 
 @pytest.mark.parametrize("path", BLUEPRINTS, ids=lambda path: path.stem)
@@ -112,4 +115,5 @@ def test_nodes_inside_are_those_of_today(path: Path) -> None:
             assert model["url"] in known.urls
             assert (model["hash"], model["hash_type"]) == (known.sha256, "SHA256")
             assert model["directory"] == known.folder.replace("/", "_")
-        assert ("models" in node["properties"]) == node["type"].startswith("VisageLoad")
+        is_got = node["type"].startswith("VisageLoad") and node["widgets_values"][0] not in BUILT_IN
+        assert ("models" in node["properties"]) == is_got

@@ -1,5 +1,5 @@
-// What a node last gave out, from the server's own list of what it ran: so that a page that is loaded anew shows the
-// picture again. The list lives as long as the server, and so do the pictures.
+// What a node last gave out, from the server's own list of what it ran: so that a page that is loaded anew shows it
+// again. The list lives as long as the server, and so do the pictures.
 
 /**
  * One run as `GET /history` gives it.
