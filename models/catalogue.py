@@ -196,14 +196,14 @@ CATALOGUE: tuple[KnownWeights, ...] = (
     _built_in(
         builtin.DETECTOR,
         "detector",
-        size=2214398,
-        sha256="5edb9892b8d64e7124ce64b11bb55951c2212ea37b6a87024743d1550b8df37a",
+        size=2917404,
+        sha256="eed7d5a6d1c1e25eb75b578c79619cc2d18d9c1b73e0ab270e20a414a6d453c0",
     ),
     _built_in(
         builtin.RESTORER,
         "restorer",
-        size=5865784,
-        sha256="3eced3a0eb2616e45a5acef333f68cf6b211666411aba89c2f1a9a33a774ad72",
+        size=5867670,
+        sha256="a319f98f2701f5a5b46546388038985248de8c145f0fb19d80fb8c8112e27492",
     ),
     KnownWeights(
         name="gfpgan-1.4",

@@ -11,17 +11,10 @@ from torch import Tensor, nn
 from visage.faces.alignment import FFHQ
 from visage.faces.face import Face
 from visage.models.detectors import DetectionSettings, load_detector
-from visage.models.detectors import visage as detector_module
-from visage.models.detectors.visage import (
-    STRIDES,
-    Predictions,
-    VisageDetect,
-    VisageProposer,
-    Widths,
-    build_visage,
-    cells_of,
-    decoded,
-)
+from visage.models.detectors import visage_proposer as proposer_module
+from visage.models.detectors.visage import STRIDES, Predictions, VisageDetect, Widths, cells_of, decoded
+from visage.models.detectors.visage_landmarks import LandmarkNetwork
+from visage.models.detectors.visage_proposer import VisageCascade, VisageProposer, build_visage
 from visage.models.host import TorchHost
 from visage.models.weights import WeightsError
 from visage.training.checkpoints import CheckpointError
@@ -29,7 +22,7 @@ from visage.training.composites import Recipe, Sources, Truth, composites
 from visage.training.detection_scores import matched, scored
 from visage.training.detector import DetectorJob, Plan
 from visage.training.detector_evaluation import contact_sheet, outcome, table
-from visage.training.detector_export import export
+from visage.training.detector_export import export, shifted
 from visage.training.detector_loss import assigned, losses
 from visage.training.detector_sets import Scene
 from visage.training.finish import finished
@@ -92,7 +85,7 @@ def test_maps_have_the_strides_and_fusing_changes_nothing() -> None:
 
 
 def test_the_shipped_size_fits_into_three_megabytes(tmp_path: Path) -> None:
-    export(VisageDetect(normalised=True).eval(), tmp_path / "detect.safetensors")
+    export(VisageDetect(), LandmarkNetwork(), tmp_path / "detect.safetensors")
     assert (tmp_path / "detect.safetensors").stat().st_size <= 3_000_000
 
 
@@ -112,11 +105,13 @@ def test_a_cell_says_where_a_face_is() -> None:
 
 def test_a_file_comes_back_through_the_loader(tmp_path: Path) -> None:
     network, path = tiny(), tmp_path / "any name.safetensors"
-    export(network, path, threshold=0.3)
+    export(shifted(network.fused(), 0.3), None, path, steps=7)
     detector = load_detector(path, HOST)
     assert detector.resident is not None
-    loaded = detector.resident.module
-    assert isinstance(loaded, VisageDetect) and loaded.widths == TINY
+    cascade = detector.resident.module
+    assert isinstance(cascade, VisageCascade) and cascade.points is None
+    loaded = cascade.detect
+    assert loaded.widths == TINY
     pictures = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         given, expected = loaded(pictures), network(pictures)
@@ -137,14 +132,14 @@ def test_a_face_is_where_the_network_says_it_is(monkeypatch: pytest.MonkeyPatch,
 
     That picture is the given one, and for large faces one of half its size.
     """
-    monkeypatch.setattr(detector_module, "_LARGEST", largest)
+    monkeypatch.setattr(proposer_module, "_LARGEST", largest)
     network = tiny().fused()
     pictures = torch.rand(1, 3, 64, 128, generator=torch.Generator().manual_seed(4))
     height, width = 64 // scale, 128 // scale
     with torch.no_grad():
         said = decoded(network(torch.nn.functional.avg_pool2d(pictures, scale)), cells_of(height, width))
     best = int(said.logits[0].argmax())
-    found = VisageProposer("x", network.state_dict(), HOST).propose(pictures, 0.0, 0.4)[0]
+    found = VisageProposer("x", VisageCascade(network, None).state_dict(), HOST).propose(pictures, 0.0, 0.4)[0]
     torch.testing.assert_close(found.boxes[0], said.boxes[0, best] * scale - 0.5, rtol=1e-3, atol=1e-2)
     assert found.landmarks is not None
     torch.testing.assert_close(found.landmarks[0], said.landmarks[0, best] * scale - 0.5, rtol=1e-3, atol=1e-2)
@@ -153,7 +148,7 @@ def test_a_face_is_where_the_network_says_it_is(monkeypatch: pytest.MonkeyPatch,
 def test_each_look_gives_the_faces_of_its_sizes() -> None:
     network = tiny().fused()
     pictures = torch.rand(1, 3, 512, 512, generator=torch.Generator().manual_seed(4))
-    proposer = VisageProposer("x", network.state_dict(), HOST)
+    proposer = VisageProposer("x", VisageCascade(network, None).state_dict(), HOST)
     assert proposer.stride == 64
     with torch.no_grad():
         near, far = (
@@ -170,8 +165,8 @@ def test_each_look_gives_the_faces_of_its_sizes() -> None:
 
 
 def test_a_damaged_file_is_refused() -> None:
-    tensors = tiny().fused().state_dict()
-    del tensors["head.0.bias"]
+    tensors = VisageCascade(tiny().fused(), None).state_dict()
+    del tensors["detect.head.0.bias"]
     with pytest.raises(WeightsError, match=r"a\.safetensors looks like visage-detect"):
         build_visage("a.safetensors", tensors)
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 from visage.faces.alignment import ARCFACE, FFHQ
 from visage.models.embedders.onnx_network import Graph, Node, OnnxNetwork
+from visage.models.restorers.visage.bands import SIGMAS, bands, gaussian, luma
 from visage.training import losses
 from visage.training.identity import Identity
 from visage.training.pictures import as_float, picture_files, read_pictures
-from visage.training.texture import SIGMAS, bands, energies, gaussian, luma
+from visage.training.texture import energies
 
 
 def test_gaussian_is_that_of_opencv(generator: torch.Generator) -> None:

@@ -1,19 +1,26 @@
 """The built-in restorer: its network, its training that stops and goes on, its file, and how it is measured."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from torch import nn
 from visage.models.host import TorchHost
 from visage.models.restorers import load_restorer
+from visage.models.restorers.options import RestoreOptions
 from visage.models.restorers.visage import SIDE, VisageRestorer, layout
+from visage.models.restorers.visage.bands import bands
+from visage.training import checkpoints
 from visage.training.restorer import PRESETS, RestorerJob, Settings
 from visage.training.restorer_evaluation import SHARP, as_they_are, contact_sheet, evaluate, report, restoring
 from visage.training.restorer_export import MOST_BYTES, export
 from visage.training.restorer_measures import Measures, measure, table
-from visage.training.run import Pace, run
+from visage.training.run import CHECKPOINT, Pace, run
+from visage.training.sharpness import Settings as SharpnessSettings
+from visage.training.sharpness import SharpnessJob, weakness
 
 TINY = Settings(widths=(8, 8, 12), blocks=(1, 0, 1), steps=6, parts=2, wholes=1, part=64, warm_up=2, whole_from=0.6)
 
@@ -68,6 +75,71 @@ def test_a_trained_network_changes_what_it_gets(stirred: VisageRestorer, generat
     assert (stirred(images) - images).abs().max() > 0.01
 
 
+def test_gains_make_fine_bands_stronger_and_nothing_else(stirred: VisageRestorer, generator: torch.Generator) -> None:
+    images = torch.rand((1, 3, 128, 128), generator=generator)
+    nn.init.zeros_(stirred.gain.weight)
+    stirred.gain.bias.data = torch.tensor([2.0, 1.0, 0.5]).log()
+    with torch.no_grad():
+        plain, once, twice = (stirred(images, amount=amount) for amount in (0.0, 1.0, 2.0))
+    assert torch.equal(plain, stirred(images))
+    fine, middle, coarse = bands(plain)
+    torch.testing.assert_close(once, plain + fine - 0.5 * coarse, atol=1e-4, rtol=0)
+    torch.testing.assert_close(twice, plain + 3 * fine - 0.75 * coarse, atol=1e-4, rtol=0)
+    assert middle.abs().max() > 0.01
+
+
+def test_the_fidelity_acts(tmp_path: Path, stirred: VisageRestorer, faces: torch.Tensor) -> None:
+    from safetensors.torch import save_file
+
+    stirred.gain.bias.data += 0.5
+    save_file({name: value.contiguous() for name, value in stirred.state_dict().items()}, tmp_path / "a.safetensors")
+    restorer = load_restorer(tmp_path / "a.safetensors", TorchHost("cpu", quiet=True))
+    assert restorer.acts_on_fidelity
+    crops = faces[:1].float() / 255
+
+    def fine(fidelity: float) -> float:
+        return float(bands(restorer.restore(crops, RestoreOptions(fidelity=fidelity)))[0].square().mean())
+
+    assert fine(0.0) > 1.05 * fine(0.5) > 1.1 * fine(1.0)
+    with torch.no_grad():
+        expected = stirred(crops).clamp(0, 1)
+    torch.testing.assert_close(restorer.restore(crops, RestoreOptions(fidelity=1.0)), expected, atol=1e-4, rtol=0)
+
+
+def test_gains_are_best_where_the_strength_is_right(generator: torch.Generator) -> None:
+    truth = torch.rand((1, 3, 64, 64), generator=generator)
+    likely = 0.5 + (truth - 0.5) / 2
+    tried = {gain: weakness(torch.full((1, 3, 16, 16), math.log(gain)), likely, truth) for gain in (1.0, 1.5, 2.0, 3.0)}
+    assert min(tried, key=lambda gain: tried[gain]) == 2.0
+    # What has nothing to do with the truth is to stay as weak as it is.
+    noise = 0.5 + 0.3 * torch.rand(truth.shape, generator=generator)
+    tried = {gain: weakness(torch.full((1, 3, 16, 16), math.log(gain)), noise, truth) for gain in (1.0, 1.5, 2.0, 3.0)}
+    assert tried[3.0] > tried[1.0]
+
+
+def test_only_gains_are_learned_and_a_run_goes_on(tmp_path: Path, faces: torch.Tensor) -> None:
+    run(job(faces), tmp_path / "run", Pace())
+    trained = checkpoints.load(tmp_path / "run" / CHECKPOINT)
+    before = trained.state["average"]
+    settings = SharpnessSettings(steps=4, parts=2, part=64)
+
+    def sharpness() -> SharpnessJob:
+        return SharpnessJob(settings, trained, faces, torch.device("cpu"))
+
+    whole = sharpness()
+    run(whole, tmp_path / "whole", Pace())
+    run(sharpness(), tmp_path / "pieces", Pace(minutes=1e-9))
+    piece = sharpness()
+    run(piece, tmp_path / "pieces", Pace())
+    after = whole.network.state_dict()
+    assert all(map(torch.equal, piece.network.state_dict().values(), after.values()))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"gain.weight", "gain.bias"}
+    assert export(tmp_path / "whole", tmp_path / "out.safetensors", "1") > 0
+    with safe_open(tmp_path / "out.safetensors", "pt") as file:
+        assert file.metadata()["steps"] == str(TINY.steps)
+
+
 def test_textures_count_from_the_share_of_the_run_that_was_asked_for(faces: torch.Tensor) -> None:
     early = job(faces, replace(TINY, texture_from=0.5))
     told = [early.step(number).keys() for number in range(TINY.steps)]
@@ -118,8 +190,6 @@ def test_steps_lower_the_loss(faces: torch.Tensor) -> None:
 
 
 def test_the_shipped_file_gives_the_average_within_a_level(tmp_path: Path, faces: torch.Tensor) -> None:
-    from safetensors import safe_open
-
     trained = job(faces, replace(TINY, rate=5e-3))
     run(trained, tmp_path, Pace())
     path = tmp_path / "renamed.safetensors"
@@ -173,7 +243,9 @@ def test_evaluation_writes_what_it_saw(tmp_path: Path, faces: torch.Tensor, stir
         files.append(tmp_path / f"female_black_{number}.png")
         cv2.imwrite(str(files[-1]), face.flip(0).permute(1, 2, 0).numpy())
     save_file(stirred.state_dict(), tmp_path / "tiny.safetensors")
-    tiny = restoring(tmp_path / "tiny.safetensors", TorchHost("cpu", quiet=True))
+    found = restoring(tmp_path / "tiny.safetensors", TorchHost("cpu", quiet=True), (0.5, 1.0))
+    assert list(found) == ["tiny, fidelity 0.5", "tiny, fidelity 1"]
+    tiny = found["tiny, fidelity 1"]
     measures, examples = evaluate(files, {"degraded": as_they_are, "tiny": tiny}, Means(), shown=1)
     assert len(measures) == 2 * 4 * 2
     sharp = [one for one in measures if (one.level, one.method) == (SHARP, "degraded")]

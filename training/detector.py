@@ -1,4 +1,4 @@
-"""Trains visage-detect: ``python -m visage.training.detector --data ... --out ...``."""
+"""Trains the first network of visage-detect: ``python -m visage.training.detector --data ... --out ...``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..models.detectors.visage import VisageDetect, Widths, cells_of, decoded
 from .composites import Recipe, Sources, Truth, composites
-from .detector_export import export, remeasured
+from .detector_export import export, remeasured, shifted
 from .detector_loss import losses
 from .pictures import generator_of
 from .run import Pace, mixed, pick_device, run
@@ -123,7 +123,7 @@ class DetectorJob:
 
     def finished(self) -> VisageDetect:
         """The averaged network with statistics of its own, ready for :func:`~.detector_export.export`."""
-        return remeasured(self.average.module, self._measuring())
+        return remeasured(self.average.module, self._measuring()).fused()
 
     def _measuring(self) -> Iterator[Tensor]:
         for number in range(_MEASURING_BATCHES):
@@ -131,7 +131,7 @@ class DetectorJob:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Trains visage-detect, going on from the checkpoint in the output folder if there is one."""
+    """Trains the first network of visage-detect, going on from the checkpoint in the output folder if there is one."""
     parser = argparse.ArgumentParser(prog="python -m visage.training.detector", description=main.__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with faces512 and portraits")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run: checkpoint and log")
@@ -158,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     job = DetectorJob(plan, training_sources(options.data, plan.sheet, most=options.most), device)
     done = run(job, options.out, Pace(options.minutes))
     if options.export is not None:
-        export(job.finished(), options.export, threshold=options.threshold, steps=done)
+        export(shifted(job.finished(), options.threshold), None, options.export, steps=done)
 
 
 if __name__ == "__main__":

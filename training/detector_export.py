@@ -1,27 +1,32 @@
-"""From a checkpoint of a run to the file that is shipped."""
+"""From finished networks to the file that is shipped."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ..models.atomic import replacing
 from ..models.detectors.visage import VisageDetect
+from ..models.detectors.visage_landmarks import LandmarkNetwork
+from ..models.detectors.visage_proposer import VisageCascade
 
 METADATA = {
     "visage": "visage-detect",
-    "architecture": "visage-detect-1",
+    "architecture": "visage-detect-2",
     "license": "GPL-3.0-or-later",
     "landmarks": "eye, eye, nose, mouth corner, mouth corner; left to right",
 }
 
+M = TypeVar("M", bound=nn.Module)
+
 
 @torch.no_grad()
-def remeasured(network: VisageDetect, batches: Iterator[Tensor]) -> VisageDetect:
+def remeasured(network: M, batches: Iterator[Tensor]) -> M:
     """Gives the batch normalisations of averaged weights the statistics of these weights, in place.
 
     They come with the statistics of the weights of single steps (as in Izmailov et al., "Averaging Weights Leads to
@@ -29,7 +34,7 @@ def remeasured(network: VisageDetect, batches: Iterator[Tensor]) -> VisageDetect
 
     Args:
         network: normalised.
-        batches: pictures ``[N, 3, h, w]`` where the network is.
+        batches: what it takes, where it is.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
@@ -45,19 +50,24 @@ def remeasured(network: VisageDetect, batches: Iterator[Tensor]) -> VisageDetect
 
 
 @torch.no_grad()
-def export(network: VisageDetect, path: Path, *, threshold: float = 0.5, steps: int = 0) -> None:
-    """Writes the fused network in half precision, as safetensors.
+def shifted(network: VisageDetect, threshold: float) -> VisageDetect:
+    """Makes a score of ``threshold``, 0..1, come out as 0.5, the usual least confidence, in place."""
+    tensors = network.predict.state_dict()
+    tensors["bias"][0] -= math.log(threshold / (1 - threshold))
+    return network
+
+
+def export(detect: VisageDetect, points: LandmarkNetwork | None, path: Path, *, steps: int = 0) -> None:
+    """Writes the networks in half precision, as safetensors.
 
     Args:
-        network: normalised, in evaluation mode.
-        threshold: the score, 0..1, that is to come out as 0.5, the usual least confidence: the last bias is moved.
-        steps: of the training, for the metadata.
+        detect: not normalised.
+        points: likewise; ``None`` while it is not yet trained.
+        steps: of the training of the first network, for the metadata.
     """
     from safetensors.torch import save_file
 
-    plain = network.fused().cpu()
-    tensors = plain.state_dict()
-    tensors["predict.bias"][0] -= math.log(threshold / (1 - threshold))
+    tensors = VisageCascade(detect, points).cpu().state_dict()
     tensors = {name: value.half().contiguous() for name, value in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as unfinished:

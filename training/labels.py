@@ -11,7 +11,7 @@ import json
 import logging
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +139,23 @@ def _label(entry: Mapping[str, Any]) -> Label:
         return LabelledFace(box(values["box"]), (one, two, three, four, five), values["found_by"])
 
     return Label(entry["width"], entry["height"], tuple(map(face, entry["faces"])), tuple(map(box, entry["doubtful"])))
+
+
+def mesh_file(folder: str, cache: Path = CACHE) -> Path:
+    """Where :mod:`.mesh_landmarks` keeps what it found in a data folder."""
+    return cache / f"mesh-{folder.replace('/', '-')}.json"
+
+
+def with_mesh(labels: Mapping[str, Label], path: Path) -> dict[str, Label]:
+    """The labels with the landmarks of the mesh where the file at ``path`` has some."""
+    meshes = json.loads(path.read_text()) if path.is_file() else {}
+    better = dict(labels)
+    for name, five in meshes.items():
+        if name in better and len(better[name].faces) == 1:
+            one, two, three, four, last = ((x, y) for x, y in five)
+            face = replace(better[name].faces[0], landmarks=(one, two, three, four, last))
+            better[name] = replace(better[name], faces=(face,))
+    return better
 
 
 def labels_file(folder: str, cache: Path = CACHE) -> Path:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .texture import bands
+from ..models.restorers.visage.bands import bands
 
 # Sides in pixels of the squares within which a band's strength is compared: some wavelengths of the band each.
 _SQUARES = (8, 16, 32)

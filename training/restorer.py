@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,10 +19,10 @@ from torch import Tensor, nn
 
 from ..models.restorers.visage import SIDE, VisageRestorer
 from . import losses
-from .degradations import Ranges, degrade, recoloured
+from .batches import Batches
 from .discriminator import PatchDiscriminator
 from .identity import Identity
-from .pictures import as_float, drawn, generator_of, picture_files, read_pictures
+from .pictures import picture_files, read_pictures
 from .run import Pace, mixed, pick_device, run
 from .schedule import Average, cosine
 
@@ -120,10 +119,10 @@ class RestorerJob:
         """
         self._chosen = settings
         self._device = device
-        self._faces = faces.to(device)
         self._identity = identity.to(device).eval()
         fresh = VisageRestorer(settings.widths, settings.blocks).reset(torch.Generator().manual_seed(settings.seed))
         self.network = _placed(fresh, device)
+        self._batches = Batches(faces.to(device), self.network.unit, settings.sizes, settings.seed)
         self.average = Average(self.network, settings.decay)
         self._optimiser = _optimiser(self.network, settings.rate, (0.9, 0.99))
         self._discriminator = _placed(PatchDiscriminator(settings.discriminator_width, settings.seed), device)
@@ -161,9 +160,11 @@ class RestorerJob:
         for optimiser in (self._optimiser, self._judge_optimiser):
             optimiser.param_groups[0]["lr"] = self._chosen.rate * factor
         whole = number >= self._chosen.whole_from * self.steps
-        truth, damaged, corners = self._batch(number, whole)
+        chosen = self._chosen
+        batch = self._batches.draw(number, *((chosen.wholes, SIDE) if whole else (chosen.parts, chosen.part)))
+        truth, damaged = batch.truth, batch.damaged
         with mixed(self._device):
-            restored = self.network(damaged, corners)
+            restored = self.network(damaged, batch.corners)
         restored = restored.float()
         told = {"pixels": losses.log_error(restored, truth)}
         if self._chosen.texture and number >= self._chosen.texture_from * self.steps:
@@ -181,7 +182,10 @@ class RestorerJob:
             true, made = self._score(truth, damaged), self._score(restored.detach(), damaged)
             told["told apart"] = losses.told_apart(true, made)
             _advance(self._judge_optimiser, self._discriminator, told["told apart"])
-        return {name: value.detach() for name, value in told.items()}
+        with torch.no_grad():
+            # A network that has collapsed and hands on its input has a loss that looks like any other.
+            gained = losses.log_error(damaged, truth) - told["pixels"]
+        return {**{name: value.detach() for name, value in told.items()}, "gained": gained.detach()}
 
     def _score(self, images: Tensor, damaged: Tensor) -> Tensor:
         with mixed(self._device):
@@ -191,32 +195,6 @@ class RestorerJob:
     def _adversarial_weight(self, number: int) -> float:
         begun = number / self.steps - self._chosen.adversarial_from
         return self._chosen.adversarial * min(1.0, max(0.0, 10 * begun))
-
-    def _batch(self, number: int, whole: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """True faces, degraded ones, and where they lie in the crop, as the network takes it."""
-        chosen = self._chosen
-        count, side = (chosen.wholes, SIDE) if whole else (chosen.parts, chosen.part)
-        chance = random.Random(f"{chosen.seed}/{number}/{whole}")  # noqa: S311
-        pictures = self._faces[drawn(len(self._faces), count, chosen.seed + whole, number)]
-        parts, corners = [], []
-        for picture in pictures:
-            mirrored = picture.flip(-1) if chance.random() < 0.5 else picture
-            part, corner = _part(mirrored, side, self.network.unit, chance)
-            parts.append(part)
-            corners.append(corner)
-        truth = recoloured(as_float(torch.stack(parts)), chance)
-        recipes = Ranges().draw_batch(chance, count, chosen.sizes)
-        damaged = degrade(truth, recipes, generator_of(chosen.seed, number, self._device))
-        last = torch.channels_last
-        return truth, damaged.contiguous(memory_format=last), torch.tensor(corners)
-
-
-def _part(picture: Tensor, side: int, unit: int, chance: random.Random) -> tuple[Tensor, tuple[int, int]]:
-    """A square of a crop, up to a quarter of a unit off the place that is told, as detectors are."""
-    most = (SIDE - side) // unit
-    corner = chance.randint(0, most), chance.randint(0, most)
-    top, left = (min(max(0, place * unit + chance.randint(-unit // 4, unit // 4)), SIDE - side) for place in corner)
-    return picture[:, top : top + side, left : left + side], corner
 
 
 def _placed(module: M, device: torch.device) -> M:

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..faces.sampling import area_resize
 from ..models.host import TorchHost
 from ..models.restorers import load_restorer
+from ..models.restorers.options import DEFAULT_OPTIONS, RestoreOptions
 from .degradations import LEVELS, Recipe, degrade, level_recipe
 from .identity import Identity
 from .pictures import as_float, generator_of, picture_files, read_pictures
@@ -38,16 +39,24 @@ def as_they_are(damaged: Tensor, recipe: Recipe) -> Tensor:
     return damaged
 
 
-def restoring(path: Path, host: TorchHost) -> Method:
-    """Restores as the pipeline would: networks that take any picture get a crop of the size that suits the face."""
+def restoring(path: Path, host: TorchHost, fidelities: Sequence[float] = (0.5,)) -> dict[str, Method]:
+    """Restores as the pipeline would: networks that take any picture get a crop of the size that suits the face.
+
+    Returns:
+        By name a method for each fidelity, or a single one for a network that knows none.
+    """
     restorer = load_restorer(path, host)
 
-    def restore(damaged: Tensor, recipe: Recipe) -> Tensor:
-        side = restorer.crop_size(_SIDE / recipe.shrink)
-        crop = _sized(damaged, side)
-        return _sized(restorer.restore(crop[None])[0], _SIDE)
+    def method(options: RestoreOptions) -> Method:
+        def restore(damaged: Tensor, recipe: Recipe) -> Tensor:
+            crop = _sized(damaged, restorer.crop_size(_SIDE / recipe.shrink))
+            return _sized(restorer.restore(crop[None], options)[0], _SIDE)
 
-    return restore
+        return restore
+
+    if not restorer.acts_on_fidelity:
+        return {path.stem: method(DEFAULT_OPTIONS)}
+    return {f"{path.stem}, fidelity {share:g}": method(RestoreOptions(fidelity=share)) for share in fidelities}
 
 
 def _sized(image: Tensor, side: int) -> Tensor:
@@ -131,6 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=_DATA, help="folder with faces512 and weights")
     parser.add_argument("--device", help="cpu, cuda, ...; by default the best one")
     parser.add_argument("--threads", type=int, help="of the CPU")
+    parser.add_argument("--fidelities", type=float, nargs="+", default=[0.5], help="of networks that know such a thing")
     parser.add_argument("--every", type=int, default=1, help="take every so many-th face")
     parser.add_argument("--shown", type=int, default=6, help="faces on a contact sheet")
     given = parser.parse_args(arguments)
@@ -138,8 +148,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         torch.set_num_threads(given.threads)
     host = TorchHost(given.device, quiet=True)
     methods: dict[str, Method] = {"degraded": as_they_are}
-    for path in (given.data / "weights" / "realesr-general-x4v3.pth", *given.weights):
-        methods[path.stem] = restoring(path, host)
+    for path in given.weights:
+        methods |= restoring(path, host, given.fidelities)
     files = picture_files(given.data / "faces512" / "val")[:: given.every]
     identity = Identity(given.data / "weights" / "MobileFaceNet.onnx")
     measures, examples = evaluate(files, methods, identity, given.shown)

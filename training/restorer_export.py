@@ -24,7 +24,7 @@ def export(folder: Path, target: Path, version: str) -> int:
     """Writes the averaged weights of a run as float16 safetensors, which the restorer loads in float32.
 
     Args:
-        folder: of the run.
+        folder: of the run of the restorer, or of the one that taught it gains.
         target: the file, ending in ``.safetensors``.
 
     Returns:
@@ -44,10 +44,10 @@ def export(folder: Path, target: Path, version: str) -> int:
         raise ValueError(f"The network takes {count / 1e6:.1f} MB, more than {MOST_BYTES / 1e6:.0f}.")
     metadata = {
         "visage": "visage-restore",
-        "architecture": "visage-restore-1",
+        "architecture": "visage-restore-2",
         "license": "GPL-3.0-or-later",
         "version": version,
-        "steps": str(checkpoint.step),
+        "steps": str(checkpoint.state.get("steps_before", checkpoint.step)),
     }
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as unfinished:

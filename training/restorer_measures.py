@@ -9,7 +9,8 @@ from statistics import fmean, pstdev
 import torch
 from torch import Tensor
 
-from .texture import SIGMAS, energies
+from ..models.restorers.visage.bands import SIGMAS
+from .texture import energies
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from .composites import Sources
-from .labels import CACHE, Label, labels_file, load_labels
+from .labels import CACHE, Label, labels_file, load_labels, mesh_file, with_mesh
 from .pictures import read_picture
 from .sheets import Piece, around_face, covered, free_pieces, joined_sheets, largest_square, sheets_of, single_face
 from .textures import TRAINING_PICTURES, generated, library_pictures
@@ -29,12 +29,12 @@ class NoLabelsError(Exception):
 
 
 def labelled(folder: str, cache: Path = CACHE) -> dict[str, Label]:
-    """The labels of a data folder.
+    """The labels of a data folder, landmarks from the face mesh where there are some.
 
     Raises:
         NoLabelsError: there are none.
     """
-    labels = load_labels(labels_file(folder, cache))
+    labels = with_mesh(load_labels(labels_file(folder, cache)), mesh_file(folder, cache))
     if not labels:
         raise NoLabelsError(
             f"There are no labels of {folder}. Make them with `python -m visage.training.labels --data ...`."

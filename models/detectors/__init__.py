@@ -12,7 +12,7 @@ from .mtcnn_files import mtcnn_tensors
 from .proposer import Proposer
 from .retinaface import RetinaFaceProposer, retinaface_backbone
 from .settings import DetectionSettings
-from .visage import VisageProposer, is_visage
+from .visage_proposer import VisageProposer, is_visage
 from .yolo import YoloProposer
 from .yolo_files import asks_for_ultralytics, is_yolo_metadata, read_yolo_pickle, yolo_from_safetensors
 from .yunet import YuNetProposer, is_yunet

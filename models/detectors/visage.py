@@ -1,4 +1,4 @@
-"""Visage's own small detector: single-shot, without anchor boxes, boxes and five landmarks.
+"""The first network of visage-detect: single-shot, without anchor boxes, boxes and five landmarks.
 
 The parts are those of the field: a fully convolutional head shared by three levels of a feature pyramid that is
 asked at every cell (Tian et al., "FCOS", 2019; Lin et al., "Feature Pyramid Networks", 2017). The first layer works
@@ -7,18 +7,12 @@ at a quarter of the resolution, on the pixels of 4 x 4 blocks as channels (the "
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from ..host import Host, Resident
-from ..weights import WeightsError
-from .candidates import Candidates, joined, most_likely
-from .proposer import channels_last
 
 STRIDES = (8, 16, 32)
 _BLOCK = 4
@@ -31,10 +25,6 @@ _VALUES = 1 + 2 + 2 + 10
 _PRIOR_LOGIT = -4.6
 # e to this, in units, is as large as a face may be: no overflow from a network that is still wild.
 _LARGEST_LOG = 6.0
-# Longer side in pixels of faces from which on the second look is the better one: the network has seen few larger ones.
-_LARGEST = 180.0
-# Peak of the working memory per pixel of a picture, and twice that for a reserve.
-_BYTES_PER_PIXEL = 60
 
 
 @dataclass(frozen=True)
@@ -57,7 +47,9 @@ class Convolution(nn.Sequential):
         super().__init__(convolution, *norm, nn.ReLU(inplace=True))
 
 
-class _Residual(nn.Module):
+class Block(nn.Module):
+    """Looks around each place, then mixes its channels, beside a shortcut."""
+
     def __init__(self, channels: int, *, normalised: bool) -> None:
         super().__init__()
         self.spread = Convolution(channels, channels, normalised=normalised)
@@ -84,7 +76,7 @@ class VisageDetect(nn.Module):
             return Convolution(channels, out, kernel, stride, normalised=normalised)
 
         def stage(channels: int, out: int, depth: int) -> nn.Module:
-            blocks = [_Residual(out, normalised=normalised) for _ in range(depth)]
+            blocks = [Block(out, normalised=normalised) for _ in range(depth)]
             return nn.Sequential(convolution(channels, out, 3, 2), *blocks)
 
         self.stem = convolution(3 * _BLOCK**2, widths.first)
@@ -119,16 +111,28 @@ class VisageDetect(nn.Module):
 
     def fused(self) -> VisageDetect:
         """A copy in evaluation mode whose convolutions have taken in their batch normalisations: the same function."""
-        plain = VisageDetect(self.widths).to(self.predict.weight.device)
-        trained = [module for module in self.modules() if isinstance(module, Convolution)]
-        targets = [module for module in plain.modules() if isinstance(module, Convolution)]
-        for source, target in zip(trained, targets, strict=True):
-            convolution, norm = source[0], source[1]
+        return fused_into(VisageDetect(self.widths), self)
+
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def fused_into(plain: M, trained: nn.Module) -> M:
+    """Gives a network without batch normalisation the function of one with it, in evaluation mode.
+
+    Args:
+        plain: the same network as ``trained``, but for the normalisations in its :class:`Convolution`.
+    """
+    tensors = trained.state_dict()
+    for name, module in trained.named_modules():
+        if isinstance(module, Convolution):
+            convolution, norm = module[0], module[1]
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 convolution = nn.utils.fusion.fuse_conv_bn_eval(convolution.eval(), norm.eval())
-            target[0].load_state_dict(convolution.state_dict())
-        plain.predict.load_state_dict(self.predict.state_dict())
-        return plain.eval().requires_grad_(False)
+            tensors |= {f"{name}.0.{key}": value for key, value in convolution.state_dict().items()}
+    plain.load_state_dict({name: tensors[name] for name in plain.state_dict()})
+    plain.to(next(trained.parameters()).device).eval().requires_grad_(False)
+    return plain
 
 
 @dataclass(frozen=True)
@@ -170,88 +174,3 @@ def decoded(maps: list[Tensor], cells: Tensor) -> Predictions:
     half = rows[..., 3:5].clamp(max=_LARGEST_LOG).exp() * (stride * _UNIT / 2)
     points = rows[..., 5:].reshape(*rows.shape[:2], 5, 2) * (stride * _UNIT)[:, None] + cells[:, None, :2]
     return Predictions(rows[..., 0], torch.cat((middle - half, middle + half), -1), points)
-
-
-def is_visage(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether a state dict is that of :class:`VisageDetect` as it is shipped, by its keys."""
-    return {"stem.0.weight", "stage32.0.0.weight", "lateral.2.0.bias", "predict.weight"} <= tensors.keys()
-
-
-def build_visage(name: str, tensors: Mapping[str, Tensor]) -> VisageDetect:
-    """The network with these weights, as wide as they are, in evaluation mode and float32.
-
-    Raises:
-        WeightsError: tensors are missing or of the wrong shape.
-    """
-    try:
-        second, third, fourth = (tensors[f"stage{stride}.0.0.weight"].shape[0] for stride in STRIDES)
-        first, pyramid = tensors["stem.0.weight"].shape[0], tensors["predict.weight"].shape[1]
-        network = VisageDetect(Widths(first, second, third, fourth, pyramid))
-        network.load_state_dict(dict(tensors), strict=True)
-    except (KeyError, IndexError, RuntimeError) as error:
-        raise WeightsError(
-            f"{name} looks like visage-detect, but tensors are missing or of the wrong shape. "
-            "Delete it and download it again."
-        ) from error
-    network.eval().requires_grad_(False)
-    channels_last(network)
-    return network
-
-
-class VisageProposer:
-    """visage-detect: boxes and five landmarks.
-
-    Pictures are looked at twice: as they are, for faces of the sizes that the network knows, and at half their size,
-    for larger ones. The second look costs a quarter of the first.
-    """
-
-    labels = ("face",)
-    stride = 2 * STRIDES[-1]
-
-    def __init__(self, name: str, tensors: Mapping[str, Tensor], host: Host) -> None:
-        """Builds the network and hands it to the host.
-
-        Raises:
-            WeightsError: as :func:`build_visage`.
-        """
-        self.name = name
-        self.resident: Resident[nn.Module] = host.adopt(build_visage(name, tensors), torch.float32)
-
-    def working_bytes(self, height: int, width: int) -> int:
-        return height * width * _BYTES_PER_PIXEL
-
-    @torch.inference_mode()
-    def propose(self, pictures: Tensor, min_score: float, overlap: float) -> list[Candidates]:
-        count, _, height, width = pictures.shape
-        device = self.resident.bring(count * self.working_bytes(height, width))
-        inputs = pictures.to(device, self.resident.dtype, memory_format=torch.channels_last)
-        near, far = self._look(inputs), self._look(F.avg_pool2d(inputs, 2))
-        found = []
-        for index in range(count):
-            usual = _candidates(near, index, min_score, 1, 0, _LARGEST)
-            large = _candidates(far, index, min_score, 2, _LARGEST / 2, math.inf)
-            candidates = joined([usual, large])
-            found.append(candidates.select(candidates.surviving(overlap)))
-        return found
-
-    def _look(self, inputs: Tensor) -> Predictions:
-        height, width = inputs.shape[2:]
-        return decoded(self.resident.module(inputs), cells_of(height, width, inputs.device))
-
-
-def _candidates(
-    predictions: Predictions, index: int, min_score: float, scale: int, smallest: float, largest: float
-) -> Candidates:
-    """What may be faces in one picture, those with a longer side of ``smallest`` to ``largest``.
-
-    Args:
-        scale: pixels of the picture in one of those that the network saw.
-    """
-    scores = predictions.logits[index].sigmoid()
-    boxes = predictions.boxes[index] * scale
-    sides = (boxes[:, 2:] - boxes[:, :2]).amax(1)
-    scores = scores.where((sides >= smallest) & (sides <= largest), scores.new_zeros(()))
-    likely = most_likely(scores, min_score)
-    # Half a pixel from the edge of the picture to the centre of its first pixel.
-    landmarks = predictions.landmarks[index, likely] * scale - 0.5
-    return Candidates(boxes[likely] - 0.5, scores[likely], torch.zeros_like(likely), landmarks)

@@ -25,7 +25,8 @@ class RestoreOptions:
 
     fidelity: float = setting(
         0.5,
-        "0: the best looking face. 1: the face most like the one in the image. Acts in CodeFormer and VQFR 2 only.",
+        "0: the best looking face. 1: the face most like the one in the image. Acts in visage-restore, "
+        "CodeFormer and VQFR 2.",
         low=0.0,
         high=1.0,
         step=0.01,

@@ -10,11 +10,14 @@ a learned map of that place stands beside the coarsest features.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .bands import SIGMAS, bands
 
 FOLD = 4
 """Side of the square of pixels that becomes one place of the finest features."""
@@ -28,6 +31,8 @@ _FIRST_ATTENTION = 0.1
 # Of the change, so that one step of the optimiser moves the picture by little.
 _CHANGE_SCALE = 0.1
 _FLOOR = 1e-6
+# No band is made more than three times as strong, or less than a third.
+_MOST_LOG_GAIN = math.log(3)
 
 
 class VisageRestorer(nn.Module):
@@ -52,6 +57,7 @@ class VisageRestorer(nn.Module):
         self.up = nn.ModuleList(Stage(width, count) for width, count in zip(widths[:-1], blocks[:-1], strict=True))
         self.last = ChannelNorm(widths[0])
         self.change = nn.Conv2d(widths[0], 3 * FOLD**2, 3, padding=1)
+        self.gain = nn.Conv2d(widths[0], len(SIGMAS), 3, padding=1)
 
     @property
     def unit(self) -> int:
@@ -70,21 +76,45 @@ class VisageRestorer(nn.Module):
                 module.narrow.weight.data.mul_(_FIRST_SCALE)
                 module.attend.weight.data.mul_(_FIRST_ATTENTION)
                 nn.init.ones_(module.attend.bias)  # type: ignore[arg-type]
-        for layer in (self.change, self.whole):
+        for layer in (self.change, self.whole, self.gain):
             nn.init.zeros_(layer.weight)
         return self
 
-    def forward(self, images: Tensor, corners: Tensor | None = None) -> Tensor:
+    def forward(self, images: Tensor, corners: Tensor | None = None, amount: float = 0.0) -> Tensor:
         """Restores aligned crops.
+
+        The likeliest crop is smooth where little is sure: the less sure a band of fine detail, the fainter it is
+        painted, which makes skin look like plastic. The network also tells, for each place and band, how much stronger
+        the band should be where it is right.
 
         Args:
             images: ``[N, 3, H, W]``, RGB, 0..1, sides multiples of :attr:`unit`.
             corners: ``[N, 2]``, whole: for parts of crops, the row and the column of the crop that the part begins
                 at, in multiples of :attr:`unit`. ``None``: the parts begin in the top left corner.
+            amount: 0 for the likeliest crop; 1 for the gain that was learned, 2 for its square.
 
         Returns:
             ``[N, 3, H, W]``, about 0..1.
         """
+        likely, features = self.likeliest(images, corners)
+        if amount == 0:
+            return likely
+        gains = F.interpolate(self.log_gains(features), scale_factor=FOLD, mode="bilinear", align_corners=False)
+        missing = torch.expm1(gains * amount) * torch.cat(bands(likely), 1)
+        return likely + missing.sum(1, keepdim=True)
+
+    def likeliest(self, images: Tensor, corners: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What :meth:`forward` gives with amount 0, and the features that :meth:`log_gains` takes."""
+        features = self._features(images, corners)
+        return images + F.pixel_shuffle(_CHANGE_SCALE * self.change(features), FOLD), features
+
+    def log_gains(self, features: Tensor) -> Tensor:
+        """Logarithms of the gain of each of :func:`.bands.bands`: ``[N, 3, H / 4, W / 4]``."""
+        gains: Tensor = self.gain(features)
+        return gains.clamp(-_MOST_LOG_GAIN, _MOST_LOG_GAIN)
+
+    def _features(self, images: Tensor, corners: Tensor | None) -> Tensor:
+        """``[N, widths[0], H / 4, W / 4]``: what is known of each place in the end."""
         hidden = self.head(F.pixel_unshuffle(images - 0.5, FOLD))
         kept = []
         for stage, shrink in zip(self.down, self.shrink, strict=True):
@@ -95,8 +125,8 @@ class VisageRestorer(nn.Module):
         hidden = self.middle(hidden + self._place(hidden, corners) + overall)
         for stage, grow, beside in zip(reversed(self.up), reversed(self.grow), reversed(kept), strict=True):
             hidden = stage(F.pixel_shuffle(grow(hidden), 2) + beside)
-        change = self.change(self.last(hidden))
-        return images + F.pixel_shuffle(_CHANGE_SCALE * change, FOLD)
+        features: Tensor = self.last(hidden)
+        return features
 
     def _place(self, hidden: Tensor, corners: Tensor | None) -> Tensor:
         height, width = hidden.shape[2:]
