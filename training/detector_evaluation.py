@@ -17,7 +17,7 @@ from ..faces.face import Face, in_reading_order, resized
 from ..models.detectors import DetectionSettings, Detector, load_detector
 from ..models.host import TorchHost
 from .detection_scores import Scores, scored
-from .detector_sets import Scene, composed, measuring_sources, photographs, portraits, without_faces
+from .detector_sets import Scene, composed, groups, measuring_sources, photographs, portraits, without_faces
 from .labels import LABELLERS
 
 # Faces are looked for down to a low score, so that the score that gives the precision asked for can be found.
@@ -131,12 +131,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "composites": composed(sources, options.composites, worn=False),
         "worn composites": composed(sources, options.composites, worn=True),
     }
+    people = groups(options.data, judges)
     empty = _some(without_faces(options.data, judges), options.most)
     options.out.mkdir(parents=True, exist_ok=True)
     outcomes = []
     for detector in [*(load_detector(path, host) for path in options.files), *judges]:
-        found = {title: found_in(detector, scenes) for title, scenes in {**sets, "": empty}.items()}
-        outcomes.append(outcome(detector.name, sets, empty, found))
+        found = {title: found_in(detector, scenes) for title, scenes in {**sets, **people, "": empty}.items()}
+        outcomes.append(outcome(detector.name, {**sets, **people}, empty, found))
         _write_picture(_sheet(sets, empty, found), options.out / f"{Path(detector.name).stem}.png")
     (options.out / "detectors.md").write_text(table(outcomes), encoding="utf-8")
     text = json.dumps([asdict(one) for one in outcomes], indent=1)

@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..faces.face import Box
@@ -78,6 +79,26 @@ def portraits(data: Path, judges: Sequence[Detector]) -> list[Scene]:
         for name, label in labels.items()
         if (face := single_face(label))
     ]
+
+
+def groups(data: Path, judges: Sequence[Detector]) -> dict[str, list[Scene]]:
+    """The aligned faces for measuring on, at a quarter of their size, by the group that their file names begin with."""
+    folder = data / "faces512" / "val"
+    found: dict[str, list[Scene]] = {}
+    for name, label in label_folder(folder, labels_file("faces512/val"), judges).items():
+        face = single_face(label)
+        if face is not None:
+            scene = _quarter(as_float(read_picture(folder / name)), face)
+            found.setdefault(name.rpartition("_")[0], []).append(scene)
+    return dict(sorted(found.items()))
+
+
+def _quarter(picture: Tensor, face: LabelledFace) -> Scene:
+    """A face of about 80 pixels."""
+    points = torch.tensor([face.box[:2], face.box[2:], *face.landmarks])
+    points = (points + 0.5) / 4 - 0.5
+    small = F.avg_pool2d(picture, 4).permute(1, 2, 0)
+    return Scene(small, (LabelledFace(_box(points[:2].reshape(4)), _points(points[2:]), face.found_by),))
 
 
 def measuring_sources(data: Path, judges: Sequence[Detector]) -> Sources:
