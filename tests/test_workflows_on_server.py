@@ -198,6 +198,19 @@ def test_restore_portrait(server: Server, picture: np.ndarray) -> None:
     assert sharpness(restored) > 1.15 * sharpness(picture)
 
 
+def test_comfyuis_compare_shows_what_the_node_itself_shows(server: Server, picture: np.ndarray) -> None:
+    made = prompt(server, "restore_portrait")
+    image, restore = the_only(made, "LoadImage"), the_only(made, "VisageRestoreFaces")
+    # The page sends what its widget holds.
+    inputs = {"image_a": [image, 0], "image_b": [restore, 0], "compare_view": {}}
+    made["compare"] = {"class_type": "ImageCompare", "inputs": inputs}
+    outputs = outputs_of(server, made)
+    restored = server.picture(outputs[the_only(made, "SaveImage")]["images"][0])
+    for node in ("compare", restore):
+        assert np.array_equal(server.picture(outputs[node]["a_images"][0]), picture)
+        assert np.array_equal(server.picture(outputs[node]["b_images"][0]), restored)
+
+
 def test_crop_restore_paste(server: Server, picture: np.ndarray) -> None:
     made = prompt(server, "crop_restore_paste")
     # The stand-in makes sharp what it enlarges, and the crops are large.
