@@ -13,21 +13,18 @@ import torch
 from torch import Tensor
 
 from ..models.detectors.visage import VisageDetect, Widths, cells_of, decoded
+from .averaged import AveragedTraining
 from .composites import Recipe, Sources, Truth, composites
 from .detector_export import export, remeasured, shifted
 from .detector_loss import losses
 from .pictures import generator_of
 from .run import Pace, mixed, pick_device, run
-from .schedule import Average, cosine
 from .sources import training_sources
 
 # Batches from which the statistics of the averaged network are measured, from a seed of their own.
 _MEASURING_BATCHES = 40
 _MEASURING_SEED = 77
-_AVERAGE = 0.999
 _WEIGHT_DECAY = 0.01
-# Gradients of the first steps, when boxes are wild, are longer than this; later ones are not.
-_LONGEST_GRADIENT = 10.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ PLANS = {
 }
 
 
-class DetectorJob:
+class DetectorJob(AveragedTraining[VisageDetect]):
     """The training of one detector, see :class:`~.run.Job`."""
 
     def __init__(self, plan: Plan, sources: Sources, device: torch.device) -> None:
@@ -72,11 +69,8 @@ class DetectorJob:
         self._sources = sources.to(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(plan.seed)
-            self.network = VisageDetect(plan.widths, normalised=True)
-        # The stubs of torch know only the layout of tensors here.
-        self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = Average(self.network, _AVERAGE)
-        self._optimiser = torch.optim.AdamW(self.network.parameters(), plan.rate, weight_decay=_WEIGHT_DECAY)
+            network = VisageDetect(plan.widths, normalised=True)
+        super().__init__(network, device, plan.rate, _WEIGHT_DECAY)
         self._cells = cells_of(plan.recipe.side, plan.recipe.side, device)
 
     @property
@@ -94,32 +88,14 @@ class DetectorJob:
         return pictures.contiguous(memory_format=torch.channels_last), truth.to(self.device)
 
     def step(self, number: int) -> Mapping[str, Tensor]:
-        for group in self._optimiser.param_groups:
-            group["lr"] = self.plan.rate * cosine(number, self.plan.steps, self.plan.warm_up)
         pictures, truth = self.pictures(self.plan.seed, number)
         self.network.train()
         with mixed(self.device):
             maps = self.network(pictures)
         parts = losses(decoded(maps, self._cells), self._cells, truth)
-        self._optimiser.zero_grad(set_to_none=True)
-        parts.total.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), _LONGEST_GRADIENT)
-        self._optimiser.step()
-        self.average.update(self.network, number + 1)
+        self.advance(parts.total, number, self.steps, self.plan.warm_up)
         told = {"loss": parts.total, "score": parts.score, "box": parts.box, "landmarks": parts.landmarks}
         return {name: value.detach() for name, value in told.items()}
-
-    def state(self) -> dict[str, Any]:
-        return {
-            "network": self.network.state_dict(),
-            "average": self.average.module.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.average.module.load_state_dict(state["average"])
-        self._optimiser.load_state_dict(state["optimiser"])
 
     def finished(self) -> VisageDetect:
         """The averaged network with statistics of its own, ready for :func:`~.detector_export.export`."""

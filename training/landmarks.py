@@ -21,16 +21,15 @@ from ..models.detectors.visage_landmarks import SIDE, LandmarkNetwork, mean_face
 from ..models.detectors.visage_proposer import VisageProposer
 from ..models.host import TorchHost
 from ..models.weights import read_weights
+from .averaged import AveragedTraining
 from .composites import Recipe, Sources, Truth, composites
 from .detector_export import export, remeasured
 from .pictures import generator_of
 from .run import Pace, mixed, pick_device, run
-from .schedule import Average, cosine
 from .sources import training_sources
 
 _MEASURING_BATCHES = 20
 _MEASURING_SEED = 78
-_AVERAGE = 0.999
 _WEIGHT_DECAY = 0.02
 # What the first network is asked for, and how much its boxes may overlap with one another.
 _LEAST_SCORE, _OVERLAP = 0.2, 0.4
@@ -82,7 +81,7 @@ class Batch:
     points: Tensor
 
 
-class LandmarkJob:
+class LandmarkJob(AveragedTraining[LandmarkNetwork]):
     """The training of the second network, see :class:`~.run.Job`."""
 
     def __init__(self, plan: Plan, sources: Sources, finder: VisageProposer, device: torch.device) -> None:
@@ -92,11 +91,8 @@ class LandmarkJob:
         self._finder = finder
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(plan.seed)
-            self.network = LandmarkNetwork(plan.widths, normalised=True)
-        # The stubs of torch know only the layout of tensors here.
-        self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = Average(self.network, _AVERAGE)
-        self._optimiser = torch.optim.AdamW(self.network.parameters(), plan.rate, weight_decay=_WEIGHT_DECAY)
+            network = LandmarkNetwork(plan.widths, normalised=True)
+        super().__init__(network, device, plan.rate, _WEIGHT_DECAY)
 
     @property
     def steps(self) -> int:
@@ -120,30 +116,13 @@ class LandmarkJob:
         return Batch(shown, kinds.to(self.device), views.to_view(true))
 
     def step(self, number: int) -> Mapping[str, Tensor]:
-        for group in self._optimiser.param_groups:
-            group["lr"] = self.plan.rate * cosine(number, self.plan.steps, self.plan.warm_up)
         batch = self.batch(self.plan.seed, number)
         self.network.train()
         with mixed(self.device):
             points, logits = self.network(batch.views)
         told = _losses(points, logits, batch)
-        self._optimiser.zero_grad(set_to_none=True)
-        sum(told.values(), start=logits.new_zeros(())).backward()
-        self._optimiser.step()
-        self.average.update(self.network, number + 1)
+        self.advance(sum(told.values(), start=logits.new_zeros(())), number, self.steps, self.plan.warm_up)
         return {name: value.detach() for name, value in told.items()}
-
-    def state(self) -> dict[str, Any]:
-        return {
-            "network": self.network.state_dict(),
-            "average": self.average.module.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.average.module.load_state_dict(state["average"])
-        self._optimiser.load_state_dict(state["optimiser"])
 
     def finished(self) -> LandmarkNetwork:
         """The averaged network with statistics of its own, ready for :func:`~.detector_export.export`."""
