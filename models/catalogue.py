@@ -202,8 +202,8 @@ CATALOGUE: tuple[KnownWeights, ...] = (
     _built_in(
         builtin.RESTORER,
         "restorer",
-        size=5867670,
-        sha256="a319f98f2701f5a5b46546388038985248de8c145f0fb19d80fb8c8112e27492",
+        size=6028486,
+        sha256="654253d73240d7f5d63c58033d41f847dea0344700be618a9ddc1b673627a6e8",
     ),
     KnownWeights(
         name="gfpgan-1.4",

@@ -77,6 +77,26 @@ def test_errors_count_by_what_they_are_to_what_they_were() -> None:
     assert both.item() == pytest.approx((losses.log_error(far, truth) + losses.log_error(near, truth)).item() / 2)
 
 
+def test_pictures_count_by_the_share_of_their_damage_that_is_left(generator: torch.Generator) -> None:
+    truth = torch.full((1, 3, 32, 32), 0.5)
+    error = torch.randn(truth.shape, generator=generator)
+
+    def left(damage: float, share: float) -> float:
+        return losses.relative_error(truth + share * damage * error, truth, truth + damage * error).item()
+
+    assert left(0.2, 0.5) / left(0.2, 1.0) == pytest.approx(0.5, rel=1e-3)
+    # Four times the damage counts little more, not four times as much.
+    assert left(0.2, 0.5) < 1.25 * left(0.05, 0.5)
+    # A picture without damage has no steep slope that would teach to leave all of them alone.
+    same = truth.clone().requires_grad_()
+    losses.relative_error(same + 0.001 * error, truth, truth).backward()
+    badly = truth.clone().requires_grad_()
+    losses.relative_error(badly + 0.05 * error, truth, truth + 0.05 * error).backward()
+    assert same.grad is not None
+    assert badly.grad is not None
+    assert same.grad.norm() < 5 * badly.grad.norm()
+
+
 def test_hinge_and_identity_are_their_formulas() -> None:
     true, made = torch.tensor([2.0, 0.5]), torch.tensor([-3.0, 0.0])
     assert losses.told_apart(true, made).item() == pytest.approx(0.25 + 0.5)

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..models.restorers.visage import SIDE, VisageRestorer
+from ..models.restorers.visage import SIDE, VisageRestorer, layout
+from ..models.restorers.visage.architecture import Block
 from . import losses
 from .batches import Batches
 from .discriminator import PatchDiscriminator
@@ -38,10 +40,11 @@ class Settings:
     """A run. What is here decides the result; device and pieces do not, but for rounding.
 
     Attributes:
-        widths, blocks: as :class:`VisageRestorer`.
+        widths, blocks, normed: as :class:`VisageRestorer`.
         steps: length of the run.
         part: side in pixels of the parts of faces, a multiple of the network's unit.
         parts, wholes: how many parts, and how many whole faces, make a batch.
+        log_from: share of the run after which the logarithm of the error of pixels counts, the relative one before.
         whole_from: share of the run after which faces are whole and identity counts.
         sizes: different shrinkings in a batch at most; fewer are quicker on a GPU.
         rate: peak of the learning rate.
@@ -58,7 +61,9 @@ class Settings:
     steps: int
     parts: int
     wholes: int
+    normed: bool = True
     part: int = 256
+    log_from: float = 0.5
     whole_from: float = 0.75
     sizes: int = 8
     rate: float = 4e-4
@@ -74,18 +79,18 @@ class Settings:
 
 
 PRESETS = {
-    # One core without bfloat16: an hour. Many small steps learn more than few large ones here. Without a discriminator
-    # the strength of textures is met by a regular pattern, so it does not count.
+    # One core without bfloat16: about an hour. Many small steps learn more than few large ones here. Without a
+    # discriminator the strength of textures is met by a regular pattern, so it does not count.
     "cpu": Settings(
         widths=(32, 64, 128, 256),
-        blocks=(1, 1, 2, 4),
-        steps=8700,
-        parts=4,
+        blocks=(2, 2, 2, 4),
+        steps=12000,
+        parts=2,
         wholes=1,
-        sizes=4,
-        rate=4e-3,
+        sizes=2,
+        whole_from=0.9,
+        rate=1e-3,
         warm_up=100,
-        decay=0.99,
         texture=0.0,
     ),
     # A GPU of the data centre: a quarter of an hour.
@@ -111,17 +116,26 @@ class RestorerJob:
         average: the running mean of its weights, which is what gets shipped.
     """
 
-    def __init__(self, settings: Settings, faces: Tensor, identity: nn.Module, device: torch.device) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        faces: Tensor,
+        identity: nn.Module,
+        device: torch.device,
+        start: Mapping[str, Tensor] | None = None,
+    ) -> None:
         """
         Args:
             faces: uint8 ``[N, 3, 512, 512]``, FFHQ-aligned.
             identity: makes embeddings ``[N, D]`` of length 1 of whole faces.
+            start: weights to begin with, see :func:`begun_with`. ``None``: the network begins anew.
         """
         self._chosen = settings
         self._device = device
         self._identity = identity.to(device).eval()
-        fresh = VisageRestorer(settings.widths, settings.blocks).reset(torch.Generator().manual_seed(settings.seed))
-        self.network = _placed(fresh, device)
+        generator = torch.Generator().manual_seed(settings.seed)
+        fresh = VisageRestorer(settings.widths, settings.blocks, settings.normed).reset(generator)
+        self.network = _placed(fresh if start is None else begun_with(fresh, start), device)
         self._batches = Batches(faces.to(device), self.network.unit, settings.sizes, settings.seed)
         self.average = Average(self.network, settings.decay)
         self._optimiser = _optimiser(self.network, settings.rate, (0.9, 0.99))
@@ -164,9 +178,12 @@ class RestorerJob:
         batch = self._batches.draw(number, *((chosen.wholes, SIDE) if whole else (chosen.parts, chosen.part)))
         truth, damaged = batch.truth, batch.damaged
         with mixed(self._device):
-            restored = self.network(damaged, batch.corners)
+            restored, _ = self.network.likeliest(damaged, batch.corners)
         restored = restored.float()
-        told = {"pixels": losses.log_error(restored, truth)}
+        if number >= chosen.log_from * self.steps:
+            told = {"pixels": losses.log_error(restored, truth)}
+        else:
+            told = {"pixels": losses.relative_error(restored, truth, damaged)}
         if self._chosen.texture and number >= self._chosen.texture_from * self.steps:
             told["texture"] = self._chosen.texture * losses.texture_strength(restored, truth)
         if whole and self._chosen.identity:
@@ -184,7 +201,7 @@ class RestorerJob:
             _advance(self._judge_optimiser, self._discriminator, told["told apart"])
         with torch.no_grad():
             # A network that has collapsed and hands on its input has a loss that looks like any other.
-            gained = losses.log_error(damaged, truth) - told["pixels"]
+            gained = losses.log_error(damaged, truth) - losses.log_error(restored, truth)
         return {**{name: value.detach() for name, value in told.items()}, "gained": gained.detach()}
 
     def _score(self, images: Tensor, damaged: Tensor) -> Tensor:
@@ -197,6 +214,27 @@ class RestorerJob:
         return self._chosen.adversarial * min(1.0, max(0.0, 10 * begun))
 
 
+def begun_with(network: VisageRestorer, start: Mapping[str, Tensor]) -> VisageRestorer:
+    """Gives a network the weights of another one, which may have fewer blocks.
+
+    Blocks that the other does not have add nothing at first, so that both restore alike.
+
+    Raises:
+        ValueError: the other network has other widths, or blocks that this one has not.
+    """
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, Block):
+                for layer in (module.gather, module.narrow):
+                    layer.weight.zero_()
+    own = network.state_dict()
+    strange = [name for name, tensor in start.items() if name not in own or own[name].shape != tensor.shape]
+    if strange:
+        raise ValueError(f"The weights to start with do not fit: {', '.join(strange[:3])}. Give the same widths.")
+    network.load_state_dict(start, strict=False)
+    return network
+
+
 def _placed(module: M, device: torch.device) -> M:
     """On the device, its kernels laid out with the channels last, which is quicker by half on CPUs too."""
     for parameter in module.parameters():
@@ -206,7 +244,7 @@ def _placed(module: M, device: torch.device) -> M:
 
 
 def _optimiser(module: nn.Module, rate: float, betas: tuple[float, float]) -> torch.optim.AdamW:
-    return torch.optim.AdamW(module.parameters(), lr=rate, betas=betas, weight_decay=1e-4)
+    return torch.optim.AdamW(module.parameters(), lr=rate, betas=betas, weight_decay=1e-4, fused=True)
 
 
 def _advance(optimiser: torch.optim.Optimizer, module: nn.Module, loss: Tensor) -> None:
@@ -222,14 +260,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m visage.training.restorer", description="Train the restorer.")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; holds its checkpoint")
     parser.add_argument("--data", type=Path, default=_DATA, help="folder with faces512 and weights")
+    parser.add_argument("--start", type=Path, metavar="FILE", help="exported weights to begin with; anew by default")
     parser.add_argument("--preset", choices=sorted(PRESETS), help="cpu or gpu; by default what the device is")
     parser.add_argument("--device", help="cpu, cuda, ...; by default the best one")
     parser.add_argument("--threads", type=int, help="of the CPU")
     parser.add_argument("--minutes", type=float, help="stop after that time; the same command goes on")
     parser.add_argument("--faces", type=int, help="take only so many faces of the data")
+    parser.add_argument("--blocks", type=int, nargs="+", help="at each resolution, instead of the preset's")
     for name in ("steps", "parts", "wholes", "part", "warm-up", "seed"):
         parser.add_argument(f"--{name}", type=int, help="instead of the preset's")
-    for name in ("rate", "texture", "identity", "adversarial", "whole-from"):
+    for name in ("rate", "texture", "identity", "adversarial", "log-from", "whole-from"):
         parser.add_argument(f"--{name}", type=float, help="instead of the preset's")
     given = parser.parse_args(arguments)
     if given.threads:
@@ -247,12 +287,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "texture",
         "identity",
         "adversarial",
+        "log_from",
         "whole_from",
     )
     settings = replace(settings, **{name: vars(given)[name] for name in own if vars(given)[name] is not None})
+    if given.blocks:
+        settings = replace(settings, blocks=tuple(given.blocks))
     faces = read_pictures(picture_files(given.data / "faces512" / "train")[: given.faces])
     identity = Identity(given.data / "weights" / "MobileFaceNet.onnx")
-    job = RestorerJob(settings, faces, identity, device)
+    start = load_file(given.start) if given.start else None
+    if start is not None:
+        _, _, normed = layout(start)
+        settings = replace(settings, normed=normed)
+    job = RestorerJob(settings, faces, identity, device, start)
     run(job, given.out, Pace(minutes=given.minutes))
 
 

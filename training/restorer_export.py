@@ -44,7 +44,7 @@ def export(folder: Path, target: Path, version: str) -> int:
         raise ValueError(f"The network takes {count / 1e6:.1f} MB, more than {MOST_BYTES / 1e6:.0f}.")
     metadata = {
         "visage": "visage-restore",
-        "architecture": "visage-restore-2",
+        "architecture": "visage-restore-3",
         "license": "GPL-3.0-or-later",
         "version": version,
         "steps": str(checkpoint.state.get("steps_before", checkpoint.step)),

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..models.restorers.visage import VisageRestorer
+from ..models.restorers.visage import VisageRestorer, layout
 from ..models.restorers.visage.bands import bands
 from . import checkpoints
 from .batches import Batches
@@ -74,7 +74,7 @@ class SharpnessJob:
         """
         self._chosen = settings
         self._before = before.step
-        network = VisageRestorer(before.settings["widths"], before.settings["blocks"])
+        network = VisageRestorer(*layout(before.state["average"]))
         network.load_state_dict(before.state["average"])
         ranges = Ranges(nothing=settings.nothing)
         self._batches = Batches(faces.to(device), network.unit, settings.sizes, settings.seed, ranges)
@@ -105,9 +105,8 @@ class SharpnessJob:
     def step(self, number: int) -> dict[str, Tensor]:
         self._optimiser.param_groups[0]["lr"] = self._chosen.rate * cosine(number, self.steps, 1)
         batch = self._batches.draw(number, self._chosen.parts, self._chosen.part)
-        with torch.no_grad():
-            likely, features = self.network.likeliest(batch.damaged, batch.corners)
-        loss = weakness(self.network.log_gains(features), likely, batch.truth)
+        likely, log_gains = self.network.seen_twice(batch.damaged, batch.corners)
+        loss = weakness(log_gains, likely, batch.truth)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimiser.step()

@@ -24,7 +24,6 @@ FOLD = 4
 SIDE = 512
 """Side of the aligned crop in pixels."""
 
-_SLOPE = 0.2
 # At first blocks hand on most of what they get, and the network its input.
 _FIRST_SCALE = 0.2
 _FIRST_ATTENTION = 0.1
@@ -42,17 +41,23 @@ class VisageRestorer(nn.Module):
         widths: features at each resolution, the finest first. Each is half the one before it, so that 512 pixels of
             four widths end in features of 16 by 16.
         blocks: blocks at each resolution on the way down, and again on the way up; the last are in the middle.
+        normed: with norms between the resolutions. Without them features grow from one to the next until those that
+            are kept for the way up are lost beside them; such a network learns little from first weights, and only at
+            low rates. It is how the first ones were made.
     """
 
-    def __init__(self, widths: Sequence[int], blocks: Sequence[int]) -> None:
+    def __init__(self, widths: Sequence[int], blocks: Sequence[int], normed: bool = True) -> None:
         super().__init__()
         steps = list(itertools.pairwise(widths))
+        norm = ChannelNorm if normed else nn.Identity
         self.head = nn.Conv2d(3 * FOLD**2, widths[0], 3, padding=1)
         self.down = nn.ModuleList(Stage(width, count) for width, count in zip(widths[:-1], blocks[:-1], strict=True))
+        self.shrink_norm = nn.ModuleList(norm(fine) for fine, _ in steps)
         self.shrink = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in steps)
         self.place = nn.Parameter(torch.zeros(1, widths[-1], *[SIDE // self.unit] * 2))
         self.whole = nn.Linear(widths[-1], widths[-1])
         self.middle = Stage(widths[-1], blocks[-1])
+        self.grow_norm = nn.ModuleList(norm(coarse) for _, coarse in steps)
         self.grow = nn.ModuleList(nn.Conv2d(coarse, fine * 4, 1) for fine, coarse in steps)
         self.up = nn.ModuleList(Stage(width, count) for width, count in zip(widths[:-1], blocks[:-1], strict=True))
         self.last = ChannelNorm(widths[0])
@@ -68,7 +73,7 @@ class VisageRestorer(nn.Module):
         """Draws first weights with which the network hands on its input."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(module.weight, _SLOPE, generator=generator)
+                nn.init.kaiming_normal_(module.weight, nonlinearity="linear", generator=generator)
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         for module in self.modules():
             if isinstance(module, Block):
@@ -80,7 +85,7 @@ class VisageRestorer(nn.Module):
             nn.init.zeros_(layer.weight)
         return self
 
-    def forward(self, images: Tensor, corners: Tensor | None = None, amount: float = 0.0) -> Tensor:
+    def forward(self, images: Tensor, amount: float = 0.0) -> Tensor:
         """Restores aligned crops.
 
         The likeliest crop is smooth where little is sure: the less sure a band of fine detail, the fainter it is
@@ -89,22 +94,41 @@ class VisageRestorer(nn.Module):
 
         Args:
             images: ``[N, 3, H, W]``, RGB, 0..1, sides multiples of :attr:`unit`.
-            corners: ``[N, 2]``, whole: for parts of crops, the row and the column of the crop that the part begins
-                at, in multiples of :attr:`unit`. ``None``: the parts begin in the top left corner.
             amount: 0 for the likeliest crop; 1 for the gain that was learned, 2 for its square.
 
         Returns:
             ``[N, 3, H, W]``, about 0..1.
         """
-        likely, features = self.likeliest(images, corners)
+        likely, log_gains = self.seen_twice(images)
         if amount == 0:
             return likely
-        gains = F.interpolate(self.log_gains(features), scale_factor=FOLD, mode="bilinear", align_corners=False)
+        gains = F.interpolate(log_gains, scale_factor=FOLD, mode="bilinear", align_corners=False)
         missing = torch.expm1(gains * amount) * torch.cat(bands(likely), 1)
         return likely + missing.sum(1, keepdim=True)
 
+    def seen_twice(self, images: Tensor, corners: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Means of what is seen in crops and in their mirror images: half of the chance in it goes.
+
+        (Lim et al., "Enhanced Deep Residual Networks for Single Image Super-Resolution", 2017, section 3.4, where all
+        eight symmetries of a picture are taken; faces have one.)
+
+        Args:
+            corners: ``[N, 2]``, whole: for parts of crops, the row and the column of the crop that the part begins
+                at, in multiples of :attr:`unit`. ``None``: the parts begin in the top left corner of whole crops.
+
+        Returns:
+            The likeliest crops, as ``images``, and :meth:`log_gains`.
+        """
+        beyond = None
+        if corners is not None:
+            beyond = torch.stack([corners[:, 0], (SIDE - images.shape[3]) // self.unit - corners[:, 1]], 1)
+        likely, features = self.likeliest(images, corners)
+        mirrored, mirrored_features = self.likeliest(images.flip(-1), beyond)
+        gains = self.log_gains(features) + self.log_gains(mirrored_features).flip(-1)
+        return (likely + mirrored.flip(-1)) / 2, gains / 2
+
     def likeliest(self, images: Tensor, corners: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """What :meth:`forward` gives with amount 0, and the features that :meth:`log_gains` takes."""
+        """What is seen at once, and the features that :meth:`log_gains` takes; arguments as of :meth:`seen_twice`."""
         features = self._features(images, corners)
         return images + F.pixel_shuffle(_CHANGE_SCALE * self.change(features), FOLD), features
 
@@ -117,14 +141,15 @@ class VisageRestorer(nn.Module):
         """``[N, widths[0], H / 4, W / 4]``: what is known of each place in the end."""
         hidden = self.head(F.pixel_unshuffle(images - 0.5, FOLD))
         kept = []
-        for stage, shrink in zip(self.down, self.shrink, strict=True):
+        for stage, norm, shrink in zip(self.down, self.shrink_norm, self.shrink, strict=True):
             hidden = stage(hidden)
             kept.append(hidden)
-            hidden = shrink(hidden)
+            hidden = shrink(norm(hidden))
         overall = self.whole(hidden.mean(dim=(2, 3)))[..., None, None]
         hidden = self.middle(hidden + self._place(hidden, corners) + overall)
-        for stage, grow, beside in zip(reversed(self.up), reversed(self.grow), reversed(kept), strict=True):
-            hidden = stage(F.pixel_shuffle(grow(hidden), 2) + beside)
+        upwards = zip(*(reversed(parts) for parts in (self.up, self.grow_norm, self.grow, kept)), strict=True)
+        for stage, norm, grow, beside in upwards:
+            hidden = stage(F.pixel_shuffle(grow(norm(hidden)), 2) + beside)
         features: Tensor = self.last(hidden)
         return features
 
