@@ -88,7 +88,8 @@ GPEN = Template(
 # Among the same 60 faces the median is 9, the worst profile 41; with left and right mixed up it is above 70.
 MAX_RESIDUAL = 60.0
 
-_SWAPPED = (1, 0, 2, 4, 3)
+MIRRORED = (1, 0, 2, 4, 3)
+"""Which of the five landmarks stands at the place of each one in the mirror image."""
 
 
 def left_to_right(landmarks: Tensor) -> Tensor:
@@ -98,7 +99,7 @@ def left_to_right(landmarks: Tensor) -> Tensor:
     similarity never mirrors; so eyes and mouth corners are swapped where the face fits better that way.
     """
     given = landmarks.double().cpu()
-    orders = torch.stack((given, given[:, _SWAPPED]))
+    orders = torch.stack((given, given[:, MIRRORED]))
     _, residual = fit_similarity(orders, torch.tensor(FFHQ.points, dtype=torch.float64))
     wrong = residual[1].square().sum(-1) < residual[0].square().sum(-1)
     return torch.where(wrong[:, None, None], orders[1], orders[0])

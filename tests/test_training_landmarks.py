@@ -104,7 +104,8 @@ class Certain(LandmarkNetwork):
         self.logits = torch.tensor(logits)
 
     def forward(self, views: Tensor) -> tuple[Tensor, Tensor]:
-        return (mean_face(views) + torch.tensor([1.0, 0.0])).expand(len(views), 5, 2), self.logits[: len(views)]
+        points = (mean_face(views) + torch.tensor([1.0, 0.0])).expand(len(views), 5, 2)
+        return points, self.logits.repeat(2)[: len(views)]
 
 
 def test_landmarks_and_scores_are_those_of_the_second_look() -> None:
@@ -113,15 +114,36 @@ def test_landmarks_and_scores_are_those_of_the_second_look() -> None:
     scores = torch.tensor([0.9, 0.81])
     one = Candidates(boxes, scores, torch.zeros(2, dtype=torch.int64), torch.cat((first, second)) - 0.5)
     none = one.select(torch.empty(0, dtype=torch.int64))
-    found = judged(Certain([-2.0, 2.0]), torch.rand(2, 3, 128, 128), [none, one])
+    found = judged(Certain([-2.0, 2.0]), torch.rand(2, 3, 128, 128), [none, one], 0.1)
     assert len(found[0]) == 0
-    # Best first: the second is the surer one now. Two rounds move landmarks by two pixels of the view.
+    # Best first: the second is the surer one now. The first look moves landmarks by a pixel of the view; what the other
+    # sees to the right it sees to the left in the mirror, and the mean face becomes even.
     assert found[1].landmarks is not None
-    torch.testing.assert_close(found[1].landmarks[0], second[0] - 0.5 + torch.tensor([4.0, 0.0]), atol=1e-3, rtol=0)
-    torch.testing.assert_close(found[1].landmarks[1], first[0] - 0.5 + torch.tensor([2.0, 0.0]), atol=1e-3, rtol=0)
+    face = mean_face(first)
+    even = (face + torch.tensor([float(SIDE), 0.0]) + face[[1, 0, 2, 4, 3]] * torch.tensor([-1.0, 1.0])) / 2 - face
+    for landmarks, before, scale in ((found[1].landmarks[0], second[0], 2), (found[1].landmarks[1], first[0], 1)):
+        moved = (landmarks - before + 0.5) / scale
+        torch.testing.assert_close(moved, even + torch.tensor([1.0, 0.0]), atol=0.1, rtol=0)
     expected = (torch.tensor([0.81, 0.9]) * torch.tensor([2.0, -2.0]).sigmoid()).sqrt()
     torch.testing.assert_close(found[1].scores, expected)
     torch.testing.assert_close(found[1].boxes, boxes.flip(0))
+    # 0.81 and a logit of -2 make 0.33: far less than 0.7, so it is not looked at again.
+    (surer,) = judged(Certain([2.0, -2.0]), torch.rand(1, 3, 128, 128), [one], 0.7)
+    assert len(surer) == 1
+    torch.testing.assert_close(surer.boxes, boxes[:1])
+
+
+def test_a_view_and_its_mirror_image_are_told_the_same() -> None:
+    network = stirred().eval()
+    views = torch.rand(3, 3, SIDE, SIDE)
+    with torch.no_grad():
+        landmarks, logits = network.seen_twice(views)
+        mirrored, same = network.seen_twice(views.flip(-1))
+        once, _ = network(views)
+    torch.testing.assert_close(same, logits)
+    back = mirrored[:, [1, 0, 2, 4, 3]] * torch.tensor([-1.0, 1.0]) + torch.tensor([float(SIDE), 0.0])
+    torch.testing.assert_close(back, landmarks, atol=1e-4, rtol=0)
+    assert (once - landmarks).abs().max() > 1e-2
 
 
 def test_both_networks_come_back_from_a_file(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..faces.alignment import MIRRORED
 from .finish import exposed, finished, grey
 from .sheets import Sheets
 
@@ -27,8 +28,6 @@ _MOST_HIDDEN = 0.15
 # A face of which less than this lies in the picture is neither to be found nor to be missed; so is a smaller one.
 _LEAST_SEEN = 0.6
 _LEAST_SIZE = 9.0
-# Left and right change places in a mirror.
-_MIRRORED = (1, 0, 2, 4, 3)
 _TRIES = 8
 
 Bounds = tuple[float, float, float, float]
@@ -150,7 +149,7 @@ class _Placed:
     def landmarks(self) -> Tensor:
         """``[5, 2]``: those of its face in the picture."""
         five = [self._in_picture(u, v) for u, v in self.sheets.landmarks[self.index].tolist()]
-        return torch.tensor([five[index] for index in _MIRRORED] if self.mirrored else five)
+        return torch.tensor([five[index] for index in MIRRORED] if self.mirrored else five)
 
     def _in_picture(self, u: float, v: float) -> tuple[float, float]:
         cosine, sine = math.cos(self.angle) * self.half, math.sin(self.angle) * self.half

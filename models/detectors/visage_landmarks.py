@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...faces.alignment import FFHQ
+from ...faces.alignment import FFHQ, MIRRORED
 from .visage import Block, Convolution, fused_into
 
 SIDE = 64
@@ -68,6 +68,13 @@ class LandmarkNetwork(nn.Module):
         told = self.tell(F.relu(self.gather(features.flatten(1)))).float()
         eyes = mean_face(told)[:2, 0]
         return mean_face(told) + told[:, 1:].reshape(-1, 5, 2) * (eyes[1] - eyes[0]), told[:, 0]
+
+    def seen_twice(self, views: Tensor) -> tuple[Tensor, Tensor]:
+        """Means of what is told of the views and of their mirror images, in which left is right."""
+        count = len(views)
+        landmarks, logits = self(torch.cat([views, views.flip(-1)]))
+        mirrored = landmarks[count:, list(MIRRORED)] * landmarks.new_tensor((-1, 1)) + landmarks.new_tensor((SIDE, 0))
+        return (landmarks[:count] + mirrored) / 2, (logits[:count] + logits[count:]) / 2
 
     def fused(self) -> LandmarkNetwork:
         """A copy in evaluation mode without batch normalisation: the same function."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -23,8 +23,8 @@ _LARGEST = 180.0
 _BYTES_PER_PIXEL = 60
 # What the first network finds less likely than this is not looked at again: there are hundreds of it in each picture.
 _LEAST_FIRST = 0.05
-# How often the landmarks are looked at again, each time in the view that the last ones give.
-_ROUNDS = 2
+# Of the least score: what is less likely after its first look by the second network is not looked at again.
+_LEAST_KEPT = 0.8
 # Faces that the second network sees at once, and the working memory for them: four layers of its finest features.
 _VIEWS_AT_ONCE = 128
 _BYTES_OF_VIEWS = 64 * 2**20
@@ -104,7 +104,7 @@ class VisageProposer:
             return self.find(pictures, min_score, overlap)
         # The score is the geometric mean of both networks': the first alone need not reach more than the square.
         found = self.find(pictures, max(min_score**2, min(min_score, _LEAST_FIRST)), overlap)
-        better = judged(points, pictures.to(found[0].boxes), found)
+        better = judged(points, pictures.to(found[0].boxes), found, min_score)
         return [one.select((one.scores >= min_score).nonzero()[:, 0]) for one in better]
 
     @torch.inference_mode()
@@ -146,30 +146,45 @@ def _candidates(
 
 
 @torch.inference_mode()
-def judged(network: LandmarkNetwork, pictures: Tensor, found: Sequence[Candidates]) -> list[Candidates]:
+def judged(
+    network: LandmarkNetwork, pictures: Tensor, found: Sequence[Candidates], min_score: float
+) -> list[Candidates]:
     """Candidates with the landmarks of the second network and with scores in which both have a say, best first.
 
     Args:
         pictures: ``[N, 3, h, w]``.
         found: in each of them, with landmarks.
+        min_score: candidates far below it are left out.
     """
     owners = torch.cat([torch.full_like(one.labels, index) for index, one in enumerate(found)])
     together = joined(found)
     if together.landmarks is None or not len(together):
         return list(found)
     # From the centre of the first pixel to its edge.
-    points, logits = together.landmarks + 0.5, together.scores
-    for _ in range(_ROUNDS):
-        chunks = zip(torch.split(owners, _VIEWS_AT_ONCE), torch.split(points, _VIEWS_AT_ONCE), strict=True)
-        told = [_told(network, pictures, *chunk) for chunk in chunks]
-        points, logits = (torch.cat(parts) for parts in zip(*told, strict=True))
-    scores = (together.scores * logits.sigmoid()).sqrt()
+    points, logits = _looked_at(network.forward, pictures, owners, together.landmarks + 0.5)
+    kept = (_both(together.scores, logits) >= _LEAST_KEPT * min_score).nonzero()[:, 0]
+    together, owners, points, logits = together.select(kept), owners[kept], points[kept], logits[kept]
+    if len(kept):
+        # Once more in the view that these landmarks give, and in its mirror image.
+        points, logits = _looked_at(network.seen_twice, pictures, owners, points)
+    scores = _both(together.scores, logits)
     order = scores.argsort(descending=True, stable=True)
     better = replace(together, landmarks=points - 0.5, scores=scores)
     return [better.select(order[owners[order] == index]) for index in range(len(found))]
 
 
-def _told(network: LandmarkNetwork, pictures: Tensor, owners: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-    views = views_of(points)
-    told, logits = network(seen(pictures, owners, views))
-    return views.to_picture(told), logits
+def _both(first: Tensor, logits: Tensor) -> Tensor:
+    return (first * logits.sigmoid()).sqrt()
+
+
+def _looked_at(
+    look: Callable[[Tensor], tuple[Tensor, Tensor]], pictures: Tensor, owners: Tensor, points: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Landmarks ``[K, 5, 2]`` and logits ``[K]`` after one more look at faces with the landmarks ``points``."""
+    told = []
+    for some, there in zip(torch.split(owners, _VIEWS_AT_ONCE), torch.split(points, _VIEWS_AT_ONCE), strict=True):
+        views = views_of(there)
+        landmarks, logits = look(seen(pictures, some, views))
+        told.append((views.to_picture(landmarks), logits))
+    landmarks, logits = (torch.cat(parts) for parts in zip(*told, strict=True))
+    return landmarks, logits
