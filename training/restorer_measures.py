@@ -82,6 +82,8 @@ _COLUMNS: dict[str, Callable[[Measures], float]] = {
     "PSNR dB": lambda one: one.psnr,
     "identity": lambda one: one.identity,
     "texture": lambda one: one.texture,
+    # Too much in one face does not make up for too little in the next.
+    "off by": lambda one: abs(one.texture - 1),
     **{
         f"below {sigma:g} px": lambda one, index=index: one.texture_bands[index]  # type: ignore[misc]
         for index, sigma in enumerate(SIGMAS)
