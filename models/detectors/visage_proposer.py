@@ -25,8 +25,9 @@ _BYTES_PER_PIXEL = 60
 _LEAST_FIRST = 0.05
 # Of the least score: what is less likely after its first look by the second network is not looked at again.
 _LEAST_KEPT = 0.8
-# Faces that the second network sees at once, and the working memory for them: four layers of its finest features.
-_VIEWS_AT_ONCE = 128
+# Faces that the second network sees at once, mirror images beside them, and the working memory for them: four layers of
+# its finest features.
+_VIEWS_AT_ONCE = 64
 _BYTES_OF_VIEWS = 64 * 2**20
 
 

@@ -107,7 +107,7 @@ class VisageRestorer(nn.Module):
         return likely + missing.sum(1, keepdim=True)
 
     def seen_twice(self, images: Tensor, corners: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Means of what is seen in crops and in their mirror images: half of the chance in it goes.
+        """Means of what is seen in crops and in their mirror images: their errors are partly different ones.
 
         (Lim et al., "Enhanced Deep Residual Networks for Single Image Super-Resolution", 2017, section 3.4, where all
         eight symmetries of a picture are taken; faces have one.)
