@@ -32,6 +32,17 @@ def test_bands_add_up_to_the_picture(generator: torch.Generator) -> None:
     assert difference.abs().max() < 5e-3
 
 
+def test_what_restoring_leaves_in_memory_does_not_stop_training(generator: torch.Generator) -> None:
+    """Sides that no other test has, so that the kernels are made here."""
+    images = torch.rand((1, 3, 37, 53), generator=generator)
+    with torch.inference_mode():
+        bands(images)
+    trained = images.clone().requires_grad_()
+    bands(trained)[0].square().sum().backward()
+    assert trained.grad is not None
+    assert trained.grad.abs().max() > 0
+
+
 def test_energy_of_a_wave_lies_in_its_band() -> None:
     x = torch.arange(256.0)
     for wavelength, expected in ((3, 0), (9, 1), (20, 2)):

@@ -49,8 +49,12 @@ def gaussian(planes: Tensor, sigma: float) -> Tensor:
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def _matrix(side: int, sigma: float, device: torch.device) -> Tensor:
-    """Weights ``[side, side]`` of each sample in each blurred one; what lies outside is the outermost sample."""
+    """Weights ``[side, side]`` of each sample in each blurred one; what lies outside is the outermost sample.
+
+    A plain tensor also where it is first asked for in inference mode, so that training may use it later.
+    """
     radius = math.ceil(3 * sigma)
     weights = torch.tensor([math.exp(-0.5 * (place / sigma) ** 2) for place in range(-radius, radius + 1)])
     matrix = torch.zeros(side, side)
