@@ -79,8 +79,8 @@ class Settings:
 
 
 PRESETS = {
-    # One core without bfloat16: about an hour. Many small steps learn more than few large ones here. Without a
-    # discriminator the strength of textures is met by a regular pattern, so it does not count.
+    # One core without bfloat16: by the pace of its first 2,060 steps, an hour. Many small steps learn more than few
+    # large ones here. Without a discriminator the strength of textures is met by a regular pattern: it does not count.
     "cpu": Settings(
         widths=(32, 64, 128, 256),
         blocks=(2, 2, 2, 4),
@@ -93,7 +93,7 @@ PRESETS = {
         warm_up=100,
         texture=0.0,
     ),
-    # A GPU of the data centre: a quarter of an hour.
+    # A GPU of the data centre. Not run yet; its length is a guess at a quarter of an hour.
     "gpu": Settings(
         widths=(64, 128, 192, 256),
         blocks=(2, 3, 4, 4),
