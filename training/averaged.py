@@ -42,6 +42,11 @@ class AveragedTraining(Generic[M]):
         self._optimiser.step()
         self.average.update(self.network, number + 1)
 
+    def begin_with(self, state: dict[str, Any]) -> None:
+        """Takes the averaged weights of another run, from its :meth:`state`."""
+        for module in (self.network, self.average.module):
+            module.load_state_dict(state["average"])
+
     def state(self) -> dict[str, Any]:
         return {
             "network": self.network.state_dict(),

@@ -21,11 +21,12 @@ from ..models.detectors.visage_landmarks import SIDE, LandmarkNetwork, mean_face
 from ..models.detectors.visage_proposer import VisageProposer
 from ..models.host import TorchHost
 from ..models.weights import read_weights
+from . import checkpoints
 from .averaged import AveragedTraining
 from .composites import Recipe, Sources, Truth, composites
 from .detector_export import export, remeasured
 from .pictures import generator_of
-from .run import Pace, mixed, pick_device, run
+from .run import CHECKPOINT, Pace, mixed, pick_device, run
 from .sources import training_sources
 
 _MEASURING_BATCHES = 20
@@ -53,6 +54,7 @@ class Plan:
         sheet: side in pixels of the pictures from which composites are made.
         widths: of the network.
         warm_up: steps in which the learning rate rises.
+        turned_by: degrees to which heads are turned to the side, see :func:`.sources.training_sources`.
         seed: of the first weights and of all pictures.
     """
 
@@ -63,6 +65,7 @@ class Plan:
     sheet: int = 256
     widths: tuple[int, ...] = (24, 48, 72)
     warm_up: int = 200
+    turned_by: float = 50.0
     seed: int = 3
 
 
@@ -188,7 +191,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default=None, help="cpu, cuda, ... (the best there is)")
     parser.add_argument("--threads", type=int, default=None, help="of the CPU")
     parser.add_argument("--minutes", type=float, default=None, help="stop after that time, to go on later")
+    parser.add_argument("--begin", type=Path, default=None, help="folder of a run whose averaged weights to begin with")
     parser.add_argument("--steps", type=int, default=Plan.steps, help="length of the whole run")
+    parser.add_argument("--rate", type=float, default=Plan.rate, help="highest learning rate")
     parser.add_argument("--batch", type=int, default=Plan.batch, help="pictures in a step")
     parser.add_argument("--seed", type=int, default=Plan.seed)
     parser.add_argument("--most", type=int, default=None, help="use at most this many pictures of each data folder")
@@ -200,8 +205,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     device = pick_device(options.device)
     first = read_weights(options.detector)
     finder = VisageProposer(options.detector.name, first.tensors, TorchHost(str(device), quiet=True))
-    plan = replace(Plan(), steps=options.steps, batch=options.batch, seed=options.seed)
-    job = LandmarkJob(plan, training_sources(options.data, plan.sheet, most=options.most), finder, device)
+    plan = replace(Plan(), steps=options.steps, rate=options.rate, batch=options.batch, seed=options.seed)
+    sources = training_sources(options.data, plan.sheet, turned_by=plan.turned_by, most=options.most)
+    job = LandmarkJob(plan, sources, finder, device)
+    if options.begin is not None:
+        job.begin_with(checkpoints.load(options.begin / CHECKPOINT).state)
     run(job, options.out, Pace(options.minutes))
     if options.export is not None:
         export(finder.resident.module.detect, job.finished(), options.export, steps=int(first.metadata.get("steps", 0)))

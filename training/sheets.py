@@ -47,6 +47,11 @@ class Sheets:
         levels = {side: level.to(device) for side, level in self.levels.items()}
         return Sheets(levels, self.boxes, self.landmarks)
 
+    def every(self, step: int) -> Sheets:
+        """The first, and each one that lies ``step`` after another."""
+        levels = {side: level[::step] for side, level in self.levels.items()}
+        return Sheets(levels, self.boxes[::step], self.landmarks[::step])
+
     def level_for(self, side: float) -> int:
         """The smallest level with at least ``side`` pixels, or the largest there is."""
         return min((one for one in self.levels if one >= side), default=max(self.levels))
@@ -85,14 +90,19 @@ def sheets_of(pieces: Iterable[Piece], side: int) -> Sheets:
             points = (points + 0.5 - torch.tensor([piece.left, piece.top])) * (2 / piece.side) - 1
         boxes.append(points[:2].reshape(4))
         landmarks.append(points[2:])
-    level = torch.stack(pictures)
+    return Sheets(with_levels(torch.stack(pictures)), torch.stack(boxes), torch.stack(landmarks))
+
+
+def with_levels(level: Tensor) -> dict[int, Tensor]:
+    """``[N, 3, side, side]`` uint8 and its halves down to :data:`SMALLEST_SIDE`, as :class:`Sheets` has them."""
+    side = level.shape[-1]
     levels = {side: level}
     while side > SMALLEST_SIDE:
         side //= 2
         # A piece at a time: all at once as floats would take five times the memory of the pictures.
         halves = [F.avg_pool2d(part.float(), 2).round_().byte() for part in torch.split(level, 64)]
         levels[side] = level = torch.cat(halves)
-    return Sheets(levels, torch.stack(boxes), torch.stack(landmarks))
+    return levels
 
 
 def _square(piece: Piece, side: int) -> Tensor:

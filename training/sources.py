@@ -13,11 +13,14 @@ from .labels import CACHE, Label, labels_file, load_labels, mesh_file, with_mesh
 from .pictures import read_picture
 from .sheets import Piece, around_face, covered, free_pieces, joined_sheets, largest_square, sheets_of, single_face
 from .textures import TRAINING_PICTURES, generated, library_pictures
+from .turning import turned
 
 FACES = "faces512/train"
 PORTRAITS = "portraits/train"
 # Every how many-th portrait serves with its face filled in.
 _COVERED_EVERY = 4
+# Every how many-th face is there a second time, turned.
+_TURNED_EVERY = 2
 _PATTERNS = 420
 _SEED = 31
 _THREADS = 2
@@ -42,12 +45,16 @@ def labelled(folder: str, cache: Path = CACHE) -> dict[str, Label]:
     return labels
 
 
-def training_sources(data: Path, side: int, *, most: int | None = None, cache: Path = CACHE) -> Sources:
+def training_sources(
+    data: Path, side: int, *, turned_by: float | None = None, most: int | None = None, cache: Path = CACHE
+) -> Sources:
     """Sheets of the training folders.
 
     Args:
         data: folder with ``faces512`` and ``portraits``.
         side: of the sheets, a power of two; 3,100 faces, 1,000 scenes and 2,500 others of 256 px take 1.7 GB.
+        turned_by: every second face is there once more, its head turned by up to so many degrees, which takes three
+            minutes for all.
         most: read at most this many pictures of each folder.
 
     Raises:
@@ -60,16 +67,13 @@ def training_sources(data: Path, side: int, *, most: int | None = None, cache: P
     whole = [largest_square(picture, face) for picture, label in portraits if (face := single_face(label))]
     empty = [piece for picture, label in sure for piece in free_pieces(picture, label)]
     bare = [largest_square(covered(*portrait), None) for portrait in sure[::_COVERED_EVERY]]
-    faces = _read(data / FACES, labelled(FACES, cache), most)
+    labelled_faces = _read(data / FACES, labelled(FACES, cache), most)
+    generated_faces = (around_face(picture, face) for picture, label in labelled_faces if (face := single_face(label)))
+    faces = joined_sheets([sheets_of(generated_faces, side), sheets_of(closely, side)])
+    if turned_by is not None:
+        faces = joined_sheets([faces, turned(faces.every(_TURNED_EVERY), turned_by, _SEED)])
     return Sources(
-        joined_sheets(
-            [
-                sheets_of(
-                    (around_face(picture, face) for picture, label in faces if (face := single_face(label))), side
-                ),
-                sheets_of(closely, side),
-            ]
-        ),
+        faces,
         sheets_of(whole, side),
         joined_sheets([sheets_of([*empty, *bare], side), sheets_of(_without_people(side), side)]),
     )
