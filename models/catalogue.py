@@ -197,7 +197,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         builtin.DETECTOR,
         "detector",
         size=2917404,
-        sha256="eed7d5a6d1c1e25eb75b578c79619cc2d18d9c1b73e0ab270e20a414a6d453c0",
+        sha256="c8d14cff8963577c66c09034c3613ccefa8c4bc58f4aa138fca8bc7e1a1b4f5e",
     ),
     _built_in(
         builtin.RESTORER,

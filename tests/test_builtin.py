@@ -32,7 +32,7 @@ TEXTURE = 0.68, 0.88
 """Fine texture of the face before and after, over that of the original."""
 SHARP = {1.0: 0.1, 0.5: 0.6}
 """Most that a face that was hardly enlarged may change on average, in levels of 255, by fidelity; it was 0.01, 0.40."""
-PHOTOGRAPHED = 48
+PHOTOGRAPHED = 45
 """Faces given in dlib's photographs, which hold 43 and people in the background."""
 
 
