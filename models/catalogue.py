@@ -203,7 +203,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         builtin.RESTORER,
         "restorer",
         size=6028486,
-        sha256="654253d73240d7f5d63c58033d41f847dea0344700be618a9ddc1b673627a6e8",
+        sha256="8dd26e485df85044ae3288dc679ce40c1787c8b114f33e834590927b142b9487",
     ),
     KnownWeights(
         name="gfpgan-1.4",
