@@ -58,4 +58,5 @@ def orthogonal(matrices: Tensor) -> Tensor:
     for _ in range(_REPEATS):
         square = wide @ wide.mT
         wide = first * wide + (second * square + third * square @ square) @ wide
-    return wide if matrices.shape[1] <= matrices.shape[2] else wide.mT
+    made: Tensor = wide if matrices.shape[1] <= matrices.shape[2] else wide.mT
+    return made

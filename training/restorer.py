@@ -251,13 +251,13 @@ def _placed(module: M, device: torch.device) -> M:
 
 def _by_kind(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Kernels of one or two by two places that mix channels, for :class:`~.muon.Muon`; and all other weights."""
-    mixing = [
-        layer.weight
-        for layer in network.modules()
+    mixing = {
+        f"{name}.weight"
+        for name, layer in network.named_modules()
         if isinstance(layer, nn.Conv2d) and layer.groups == 1 and max(layer.kernel_size) <= 2
-    ]
-    known = {id(weight) for weight in mixing}
-    return mixing, [weight for weight in network.parameters() if id(weight) not in known]
+    }
+    weights = dict(network.named_parameters())
+    return [weights.pop(name) for name in sorted(mixing)], list(weights.values())
 
 
 def _adam(parameters: Iterable[nn.Parameter], rate: float, betas: tuple[float, float]) -> torch.optim.AdamW:

@@ -56,7 +56,7 @@ def shown_places(angle: float) -> Tensor:
     """
     rows = torch.linspace(-_REACH, _REACH, 2 * _STEPS + 1)
     x = torch.linspace(-2 * _REACH, 2 * _REACH, 4 * _STEPS * _FINE + 1)
-    grid = torch.stack(torch.broadcast_tensors(x[None], rows[:, None]), -1)
+    grid = torch.stack((x.expand(len(rows), -1), rows[:, None].expand(-1, len(x))), -1)
     # A head that turns right shows its left side: from there on, what lies behind what was seen already is hidden.
     seen = turned_points(grid, abs(angle))[..., 0].cummax(1).values.contiguous()
     place = torch.searchsorted(seen, rows.expand(len(rows), -1).contiguous()).clamp(max=len(x) - 1)
