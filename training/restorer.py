@@ -80,9 +80,9 @@ class Settings:
 
 
 PRESETS = {
-    # One core without bfloat16: two hours by the pace of its steps. Many small steps learn more than few large ones
-    # here; with fewer parts the optimiser takes half of the time. Without a discriminator the strength of textures is
-    # met by a regular pattern: it does not count.
+    # One core without bfloat16: about 100 minutes by the pace of its steps; not run to its end. Many small steps learn
+    # more than few large ones here, but with fewer parts the optimiser takes half of the time. Without a discriminator
+    # the strength of textures is met by a regular pattern: it does not count.
     "cpu": Settings(
         widths=(32, 64, 128, 256),
         blocks=(2, 2, 2, 4),
