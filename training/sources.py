@@ -53,8 +53,7 @@ def training_sources(
     Args:
         data: folder with ``faces512`` and ``portraits``.
         side: of the sheets, a power of two; 3,100 faces, 1,000 scenes and 2,500 others of 256 px take 1.7 GB.
-        turned_by: every second face is there once more, its head turned by up to so many degrees, which takes three
-            minutes for all.
+        turned_by: every second face is there once more, its head turned by up to so many degrees.
         most: read at most this many pictures of each folder.
 
     Raises:

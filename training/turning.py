@@ -20,13 +20,13 @@ from ..faces.geometry import apply, fit_similarity, invert
 from .pictures import generator_of
 from .sheets import Sheets, with_levels
 
-# Half sizes of the bowl, from proportions of skulls: eyes 63 mm apart, cheekbones 140 mm, ears 95 mm behind the eyes.
+# Half sizes of the bowl, about those of a head whose eyes are 63 mm apart: 150 mm wide, its ears 95 mm behind its brow.
 _WIDE, _HIGH, _DEEP = 1.2, 1.9, 1.5
 _MIDDLE = 0.1
 # The nose: where it begins, its tip, how far it stands out, and half its width.
 _BRIDGE, _TIP, _NOSE, _NOSE_WIDTH = 0.05, 0.6, 0.38, 0.16
 _BELOW_TIP = 0.1
-# Heads turn about an axis below the eyes, so that faces stay about where they are.
+# What lies at this depth, as the middle of the face does, stays where it is when a head turns.
 _AXIS = 1.35
 # What a table of places reaches to, and its steps to either side.
 _REACH, _STEPS = 4.0, 64
