@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
@@ -66,3 +68,18 @@ def test_it_goes_on_as_if_it_had_never_stopped() -> None:
     again.load_state_dict(muon.state_dict())
     stepped(other, again, 2, 4)
     assert torch.equal(kernel, other)
+
+
+def test_threads_give_the_bits_of_one() -> None:
+    shapes = (4, 3, 1, 1), (9, 4, 1, 1), (4, 3, 1, 1), (2, 8, 2, 2)
+    begin = [torch.randn(shape) for shape in shapes]
+    alone, beside = ([nn.Parameter(tensor.clone()) for tensor in begin] for _ in range(2))
+    with ThreadPoolExecutor(2) as pool:
+        muons = Muon(alone, 0.1), Muon(beside, 0.1, pool.map)
+        for _ in range(3):
+            for one, other in zip(alone, beside, strict=True):
+                one.grad = other.grad = torch.randn(one.shape)
+            for muon in muons:
+                muon.step()
+    assert all(map(torch.equal, alone, beside))
+    assert not any(map(torch.equal, alone, begin))

@@ -239,6 +239,31 @@ def test_a_run_in_pieces_gives_the_bits_of_a_run_in_one(tmp_path: Path, faces: t
         assert all(map(torch.equal, ours.state_dict().values(), theirs.state_dict().values()))
 
 
+def test_shares_of_a_batch_are_learned_together(faces: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("visage.training.restorer._CLIP", math.inf)
+    both, first, second = job(faces, replace(TINY, shares=2)), job(faces), job(faces)
+    told, one, other = both.step(0), first.step(0), second.step(1)
+    assert one["pixels"] != other["pixels"]
+    torch.testing.assert_close(told, {name: (one[name] + other[name]) / 2 for name in one})
+    slopes = [[parameter.grad for parameter in trained.network.parameters()] for trained in (both, first, second)]
+    for mean, *apart in zip(*slopes, strict=True):
+        if mean is None:
+            assert apart == [None, None]
+        else:
+            torch.testing.assert_close(mean, (apart[0] + apart[1]) / 2)
+    assert any(mean is not None and mean.abs().max() > 0 for mean in slopes[0])
+    with pytest.raises(ValueError, match="Give shares 1, or adversarial 0"):
+        job(faces, replace(TINY, shares=2, adversarial=0.01))
+
+
+def test_shares_give_the_same_bits_each_time(faces: torch.Tensor) -> None:
+    once, again = job(faces, replace(TINY, shares=3)), job(faces, replace(TINY, shares=3))
+    for number in range(TINY.steps):
+        once.step(number)
+        again.step(number)
+    assert all(map(torch.equal, once.network.state_dict().values(), again.network.state_dict().values()))
+
+
 def test_steps_lower_the_loss(faces: torch.Tensor) -> None:
     trained = job(faces, replace(TINY, steps=1000, rate=4e-3, warm_up=10))
     # The same batch again and again.

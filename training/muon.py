@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +26,19 @@ class Muon(torch.optim.Optimizer):
     bfloat16, which most CPUs are slow in.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], rate: float, momentum: float = 0.95) -> None:
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        rate: float,
+        side_by_side: Callable[..., Iterable[Any]] = map,
+        momentum: float = 0.95,
+    ) -> None:
+        """
+        Args:
+            side_by_side: as ``map``; that of an executor has threads work at different shapes of matrices.
+        """
         super().__init__(parameters, {"lr": rate, "momentum": momentum})
+        self._side_by_side = side_by_side
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -44,10 +56,12 @@ class Muon(torch.optim.Optimizer):
                 # Nesterov's: where the momentum will be.
                 ahead = parameter.grad.lerp(momentum, group["momentum"]).flatten(1)
                 alike[ahead.shape].append((parameter, ahead))
-            for shape, some in alike.items():
-                steps = orthogonal(torch.stack([ahead for _, ahead in some])) * (_STRENGTH * max(shape) ** 0.5)
+            largest_first = sorted(alike.values(), key=lambda some: -sum(ahead.numel() for _, ahead in some))
+            made = self._side_by_side(lambda some: orthogonal(torch.stack([ahead for _, ahead in some])), largest_first)
+            for some, steps in zip(largest_first, made, strict=True):
+                length = _STRENGTH * max(steps.shape[1:]) ** 0.5
                 for (parameter, _), step in zip(some, steps, strict=True):
-                    parameter.sub_(step.view_as(parameter), alpha=group["lr"])
+                    parameter.sub_(step.view_as(parameter), alpha=group["lr"] * length)
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
@@ -57,6 +71,6 @@ def orthogonal(matrices: Tensor) -> Tensor:
     wide = wide / (torch.linalg.matrix_norm(wide, keepdim=True) + _FLOOR)
     for _ in range(_REPEATS):
         square = wide @ wide.mT
-        wide = first * wide + (second * square + third * square @ square) @ wide
+        wide = torch.baddbmm(wide, torch.baddbmm(square, square, square, beta=second, alpha=third), wide, beta=first)
     made: Tensor = wide if matrices.shape[1] <= matrices.shape[2] else wide.mT
     return made

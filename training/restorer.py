@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,7 +45,9 @@ class Settings:
         widths, blocks, normed: as :class:`VisageRestorer`.
         steps: length of the run.
         part: side in pixels of the parts of faces, a multiple of the network's unit.
-        parts, wholes: how many parts, and how many whole faces, make a batch.
+        parts, wholes: how many parts, and how many whole faces, make a share of a batch.
+        shares: of a batch, each a thread's. With one thread of torch they are quicker than one share that torch spreads
+            over as many cores.
         log_from: share of the run after which the logarithm of the error of pixels counts, the relative one before.
         whole_from: share of the run after which faces are whole and identity counts.
         sizes: different shrinkings in a batch at most; fewer are quicker on a GPU.
@@ -62,6 +65,7 @@ class Settings:
     steps: int
     parts: int
     wholes: int
+    shares: int = 1
     normed: bool = True
     part: int = 256
     log_from: float = 0.5
@@ -111,6 +115,20 @@ PRESETS = {
 }
 
 
+@dataclass(frozen=True)
+class _Lesson:
+    """What a share of a batch teaches.
+
+    Attributes:
+        told: numbers to be told.
+        restorer, judge: gradients of the weights of both networks; of the discriminator none where it is not there.
+    """
+
+    told: dict[str, Tensor]
+    restorer: tuple[Tensor | None, ...]
+    judge: tuple[Tensor | None, ...]
+
+
 class RestorerJob:
     """The restorer in training.
 
@@ -132,7 +150,13 @@ class RestorerJob:
             faces: uint8 ``[N, 3, 512, 512]``, FFHQ-aligned.
             identity: makes embeddings ``[N, D]`` of length 1 of whole faces.
             start: weights to begin with, see :func:`begun_with`. ``None``: the network begins anew.
+
+        Raises:
+            ValueError: a discriminator with more than one share, or weights to begin with that do not fit.
         """
+        if settings.shares > 1 and settings.adversarial:
+            # Its spectral norms move whenever it looks: the order in which threads look would decide.
+            raise ValueError("A discriminator takes batches of one share. Give shares 1, or adversarial 0.")
         self._chosen = settings
         self._device = device
         self._identity = identity.to(device).eval()
@@ -142,7 +166,8 @@ class RestorerJob:
         self._batches = Batches(faces.to(device), self.network.unit, settings.sizes, settings.seed)
         self.average = Average(self.network, settings.decay)
         matrices, others = _by_kind(self.network)
-        self._muon = Muon(matrices, settings.rate)
+        self._side_by_side = map if settings.shares == 1 else ThreadPoolExecutor(settings.shares).map
+        self._muon = Muon(matrices, settings.rate, self._side_by_side)
         self._adam = _adam(others, settings.rate, (0.9, 0.99))
         self._discriminator = _placed(PatchDiscriminator(settings.discriminator_width, settings.seed), device)
         self._judge_adam = _adam(self._discriminator.parameters(), settings.rate, (0.5, 0.99))
@@ -175,13 +200,24 @@ class RestorerJob:
         }
 
     def step(self, number: int) -> dict[str, Tensor]:
-        """One batch: draws and degrades faces, and moves the restorer, then the discriminator."""
+        """One batch: draws and degrades faces, and moves the restorer and the discriminator."""
         factor = cosine(number, self.steps, self._chosen.warm_up)
         for optimiser in (self._muon, self._adam, self._judge_adam):
             optimiser.param_groups[0]["lr"] = self._chosen.rate * factor
-        whole = number >= self._chosen.whole_from * self.steps
+        shares = range(self._chosen.shares)
+        lessons = list(self._side_by_side(lambda share: self._learn(number, share), shares))
+        _advance((self._muon, self._adam), self.network, [lesson.restorer for lesson in lessons])
+        self.average.update(self.network, number)
+        if self._adversarial_weight(number) > 0:
+            _advance((self._judge_adam,), self._discriminator, [lesson.judge for lesson in lessons])
+        return {name: torch.stack([lesson.told[name] for lesson in lessons]).mean(0) for name in lessons[0].told}
+
+    def _learn(self, number: int, share: int) -> _Lesson:
+        """What a share of the batch teaches; leaves all as it is."""
         chosen = self._chosen
-        batch = self._batches.draw(number, *((chosen.wholes, SIDE) if whole else (chosen.parts, chosen.part)))
+        whole = number >= chosen.whole_from * self.steps
+        shape = (chosen.wholes, SIDE) if whole else (chosen.parts, chosen.part)
+        batch = self._batches.draw(number * chosen.shares + share, *shape)
         truth, damaged = batch.truth, batch.damaged
         with mixed(self._device):
             restored, _ = self.network.likeliest(damaged, batch.corners)
@@ -190,25 +226,25 @@ class RestorerJob:
             told = {"pixels": losses.log_error(restored, truth)}
         else:
             told = {"pixels": losses.relative_error(restored, truth, damaged)}
-        if self._chosen.texture and number >= self._chosen.texture_from * self.steps:
-            told["texture"] = self._chosen.texture * losses.texture_strength(restored, truth)
-        if whole and self._chosen.identity:
+        if chosen.texture and number >= chosen.texture_from * self.steps:
+            told["texture"] = chosen.texture * losses.texture_strength(restored, truth)
+        if whole and chosen.identity:
             with torch.no_grad():
                 wanted = self._identity(truth)
-            told["identity"] = self._chosen.identity * losses.unlike(self._identity(restored), wanted)
+            told["identity"] = chosen.identity * losses.unlike(self._identity(restored), wanted)
         weight = self._adversarial_weight(number)
         if weight > 0:
             told["fooled"] = weight * losses.fooled(self._score(restored, damaged))
-        _advance((self._muon, self._adam), self.network, sum(told.values(), start=truth.new_zeros(())))
-        self.average.update(self.network, number)
+        restorer = _gradients(sum(told.values(), start=truth.new_zeros(())), self.network)
+        judge: tuple[Tensor | None, ...] = ()
         if weight > 0:
             true, made = self._score(truth, damaged), self._score(restored.detach(), damaged)
             told["told apart"] = losses.told_apart(true, made)
-            _advance((self._judge_adam,), self._discriminator, told["told apart"])
+            judge = _gradients(told["told apart"], self._discriminator)
         with torch.no_grad():
             # A network that has collapsed and hands on its input has a loss that looks like any other.
-            gained = losses.log_error(damaged, truth) - losses.log_error(restored, truth)
-        return {**{name: value.detach() for name, value in told.items()}, "gained": gained.detach()}
+            told["gained"] = losses.log_error(damaged, truth) - losses.log_error(restored, truth)
+        return _Lesson({name: value.detach() for name, value in told.items()}, restorer, judge)
 
     def _score(self, images: Tensor, damaged: Tensor) -> Tensor:
         with mixed(self._device):
@@ -264,10 +300,18 @@ def _adam(parameters: Iterable[nn.Parameter], rate: float, betas: tuple[float, f
     return torch.optim.AdamW(parameters, lr=rate, betas=betas, weight_decay=1e-4, fused=True)
 
 
-def _advance(optimisers: Sequence[torch.optim.Optimizer], module: nn.Module, loss: Tensor) -> None:
-    for optimiser in optimisers:
-        optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+def _gradients(loss: Tensor, module: nn.Module) -> tuple[Tensor | None, ...]:
+    """Of each weight of the module; ``None`` for those that had no part in the loss."""
+    return torch.autograd.grad(loss, list(module.parameters()), allow_unused=True)
+
+
+def _advance(
+    optimisers: Sequence[torch.optim.Optimizer], module: nn.Module, gradients: Sequence[Sequence[Tensor | None]]
+) -> None:
+    """Moves the module down the mean of the gradients of all shares."""
+    for parameter, shares in zip(module.parameters(), zip(*gradients, strict=True), strict=True):
+        some = [share for share in shares if share is not None]
+        parameter.grad = sum(some[1:], start=some[0]) / len(shares) if some else None
     nn.utils.clip_grad_norm_(module.parameters(), _CLIP)
     for optimiser in optimisers:
         optimiser.step()
@@ -286,7 +330,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, help="stop after that time; the same command goes on")
     parser.add_argument("--faces", type=int, help="take only so many faces of the data")
     parser.add_argument("--blocks", type=int, nargs="+", help="at each resolution, instead of the preset's")
-    for name in ("steps", "parts", "wholes", "part", "warm-up", "seed"):
+    for name in ("steps", "parts", "wholes", "shares", "part", "warm-up", "seed"):
         parser.add_argument(f"--{name}", type=int, help="instead of the preset's")
     for name in ("rate", "texture", "identity", "adversarial", "log-from", "whole-from"):
         parser.add_argument(f"--{name}", type=float, help="instead of the preset's")
@@ -299,6 +343,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "steps",
         "parts",
         "wholes",
+        "shares",
         "part",
         "warm_up",
         "seed",
