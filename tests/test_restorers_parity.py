@@ -17,6 +17,7 @@ from visage.models.upscaler import load_upscaler
 from visage.models.weights import WeightsError
 from visage.tests.parity.fingerprints import NAMES, Fingerprint, read_fingerprint, write_checkpoint
 from visage.tests.parity.precision import bf16_difference
+from visage.tests.pretend_device import DEVICE, pretended_device
 
 HOST = TorchHost("cpu", quiet=True)
 # Where bfloat16 is allowed, and the side of the crop that it is tried on.
@@ -55,6 +56,19 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         )
     yield Loaded(fingerprint, path, restorer, together[:1], together[1:], alone)
     path.unlink()
+
+
+def test_same_numbers_on_a_device(loaded: Loaded) -> None:
+    """A pretended one: no tensor is forgotten on the CPU, and nothing but what decides about the result is read."""
+    fingerprint = loaded.fingerprint
+    network = load_network(loaded.path)
+    network = replace(network, architecture=replace(network.architecture, side=fingerprint.side))
+    with pretended_device() as device, torch.inference_mode():
+        restorer = Restorer(network, TorchHost(DEVICE, quiet=True))
+        restored = restorer.restore(fingerprint.crop().to(DEVICE), RestoreOptions(fidelity=fingerprint.fidelity))
+        assert device.to_cpu.bytes < 100
+        restored = restored.cpu()
+    torch.testing.assert_close(restored, loaded.alone, atol=1e-5, rtol=0)
 
 
 def test_same_numbers_as_the_authors_network(loaded: Loaded) -> None:
