@@ -203,7 +203,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         builtin.RESTORER,
         "restorer",
         size=6028486,
-        sha256="8dd26e485df85044ae3288dc679ce40c1787c8b114f33e834590927b142b9487",
+        sha256="5f38621267de3d2d3ea18140ce57217398bfb6b2574258d80b8f38678617ae26",
     ),
     KnownWeights(
         name="gfpgan-1.4",

@@ -46,7 +46,7 @@ class Settings:
         steps: length of the run.
         part: side in pixels of the parts of faces, a multiple of the network's unit.
         parts, wholes: how many parts, and how many whole faces, make a share of a batch.
-        shares: of a batch, each a thread's. With one thread of torch they are quicker than one share that torch spreads
+        shares: of a batch, each a thread's. Where torch has one thread they are quicker than one share that it spreads
             over as many cores.
         log_from: share of the run after which the logarithm of the error of pixels counts, the relative one before.
         whole_from: share of the run after which faces are whole and identity counts.
@@ -84,14 +84,15 @@ class Settings:
 
 
 PRESETS = {
-    # One core without bfloat16: about 100 minutes by the pace of its steps; not run to its end. Many small steps learn
-    # more than few large ones here, but with fewer parts the optimiser takes half of the time. Without a discriminator
-    # the strength of textures is met by a regular pattern: it does not count.
+    # Two cores without bfloat16: two hours by the pace of its steps; not run to its end. Many small steps learn more
+    # than few large ones here, but with fewer parts the optimiser takes half of the time. Without a discriminator the
+    # strength of textures is met by a regular pattern: it does not count.
     "cpu": Settings(
         widths=(32, 64, 128, 256),
         blocks=(2, 2, 2, 4),
         steps=9000,
         parts=4,
+        shares=2,
         wholes=1,
         sizes=4,
         whole_from=0.8,
@@ -326,7 +327,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--start", type=Path, metavar="FILE", help="exported weights to begin with; anew by default")
     parser.add_argument("--preset", choices=sorted(PRESETS), help="cpu or gpu; by default what the device is")
     parser.add_argument("--device", help="cpu, cuda, ...; by default the best one")
-    parser.add_argument("--threads", type=int, help="of the CPU")
+    parser.add_argument("--threads", type=int, help="of the CPU, for each share; 1 where there are several")
     parser.add_argument("--minutes", type=float, help="stop after that time; the same command goes on")
     parser.add_argument("--faces", type=int, help="take only so many faces of the data")
     parser.add_argument("--blocks", type=int, nargs="+", help="at each resolution, instead of the preset's")
@@ -335,8 +336,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in ("rate", "texture", "identity", "adversarial", "log-from", "whole-from"):
         parser.add_argument(f"--{name}", type=float, help="instead of the preset's")
     given = parser.parse_args(arguments)
-    if given.threads:
-        torch.set_num_threads(given.threads)
     device = pick_device(given.device)
     settings = PRESETS[given.preset or ("cpu" if device.type == "cpu" else "gpu")]
     own = (
@@ -357,6 +356,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings = replace(settings, **{name: vars(given)[name] for name in own if vars(given)[name] is not None})
     if given.blocks:
         settings = replace(settings, blocks=tuple(given.blocks))
+    if given.threads or settings.shares > 1:
+        torch.set_num_threads(given.threads or 1)
     faces = read_pictures(picture_files(given.data / "faces512" / "train")[: given.faces])
     identity = Identity(given.data / "weights" / "MobileFaceNet.onnx")
     start = load_file(given.start) if given.start else None
