@@ -18,6 +18,7 @@ from visage.models.upscaler import load_upscaler
 from visage.models.weights import WeightsError
 from visage.tests.parity.fingerprints import Fingerprint, read_fingerprint, write_checkpoint
 from visage.tests.parity.precision import bf16_difference
+from visage.tests.pretend_device import DEVICE, pretended_device
 
 HOST = TorchHost("cpu", quiet=True)
 LAYOUTS = json.loads((Path(__file__).parent / "fingerprints" / "gpen-layouts.json").read_text())
@@ -43,6 +44,16 @@ def test_the_network_of_256_pixels_gives_the_same_numbers(official: tuple[Finger
     assert fingerprint.distance(restored) < 1e-5
     assert all(bool(parameter.any()) for parameter in network.module.parameters())
     assert 0.1 < float(restored.std()) < 0.5
+
+
+def test_same_numbers_on_a_device(official: tuple[Fingerprint, Path]) -> None:
+    """A pretended one: no tensor is forgotten on the CPU."""
+    fingerprint, path = official
+    with pretended_device() as device, torch.inference_mode():
+        restored = load_restorer(path, TorchHost(DEVICE, quiet=True)).restore(fingerprint.crop().to(DEVICE))
+        assert device.to_cpu.bytes < 100
+        restored = restored.cpu()
+    assert fingerprint.distance(restored) < 1e-5
 
 
 def test_the_crop_follows_the_size_of_the_network(restorer: Restorer) -> None:
