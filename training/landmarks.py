@@ -27,7 +27,7 @@ from .composites import Recipe, Sources, Truth, composites
 from .detector_export import export, remeasured
 from .pictures import generator_of
 from .run import CHECKPOINT, Pace, mixed, pick_device, run
-from .sources import training_sources
+from .sources import training_sources, varied
 
 _MEASURING_BATCHES = 20
 _MEASURING_SEED = 78
@@ -54,7 +54,7 @@ class Plan:
         sheet: side in pixels of the pictures from which composites are made.
         widths: of the network.
         warm_up: steps in which the learning rate rises.
-        turned_by: degrees to which heads are turned to the side, see :func:`.sources.training_sources`.
+        turned_by: degrees to which heads are turned to the side, see :func:`.sources.varied`.
         seed: of the first weights and of all pictures.
     """
 
@@ -206,7 +206,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     first = read_weights(options.detector)
     finder = VisageProposer(options.detector.name, first.tensors, TorchHost(str(device), quiet=True))
     plan = replace(Plan(), steps=options.steps, rate=options.rate, batch=options.batch, seed=options.seed)
-    sources = training_sources(options.data, plan.sheet, turned_by=plan.turned_by, most=options.most)
+    sources = training_sources(options.data, plan.sheet, most=options.most)
+    sources = replace(sources, faces=varied(sources.faces, plan.turned_by))
     job = LandmarkJob(plan, sources, finder, device)
     if options.begin is not None:
         job.begin_with(checkpoints.load(options.begin / CHECKPOINT).state)

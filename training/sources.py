@@ -9,9 +9,20 @@ from pathlib import Path
 from torch import Tensor
 
 from .composites import Sources
+from .expressions import with_expressions
 from .labels import CACHE, Label, labels_file, load_labels, mesh_file, with_mesh
 from .pictures import read_picture
-from .sheets import Piece, around_face, covered, free_pieces, joined_sheets, largest_square, sheets_of, single_face
+from .sheets import (
+    Piece,
+    Sheets,
+    around_face,
+    covered,
+    free_pieces,
+    joined_sheets,
+    largest_square,
+    sheets_of,
+    single_face,
+)
 from .textures import TRAINING_PICTURES, generated, library_pictures
 from .turning import turned
 
@@ -23,6 +34,7 @@ _COVERED_EVERY = 4
 _TURNED_EVERY = 2
 _PATTERNS = 420
 _SEED = 31
+_EXPRESSIONS_SEED = 41
 _THREADS = 2
 _AT_ONCE = 64
 
@@ -45,15 +57,12 @@ def labelled(folder: str, cache: Path = CACHE) -> dict[str, Label]:
     return labels
 
 
-def training_sources(
-    data: Path, side: int, *, turned_by: float | None = None, most: int | None = None, cache: Path = CACHE
-) -> Sources:
+def training_sources(data: Path, side: int, *, most: int | None = None, cache: Path = CACHE) -> Sources:
     """Sheets of the training folders.
 
     Args:
         data: folder with ``faces512`` and ``portraits``.
         side: of the sheets, a power of two; 3,100 faces, 1,000 scenes and 2,500 others of 256 px take 1.7 GB.
-        turned_by: every second face is there once more, its head turned by up to so many degrees.
         most: read at most this many pictures of each folder.
 
     Raises:
@@ -69,13 +78,23 @@ def training_sources(
     labelled_faces = _read(data / FACES, labelled(FACES, cache), most)
     generated_faces = (around_face(picture, face) for picture, label in labelled_faces if (face := single_face(label)))
     faces = joined_sheets([sheets_of(generated_faces, side), sheets_of(closely, side)])
-    if turned_by is not None:
-        faces = joined_sheets([faces, turned(faces.every(_TURNED_EVERY), turned_by, _SEED)])
     return Sources(
         faces,
         sheets_of(whole, side),
         joined_sheets([sheets_of([*empty, *bare], side), sheets_of(_without_people(side), side)]),
     )
+
+
+def varied(faces: Sheets, turned_by: float) -> Sheets:
+    """Faces; every second one once more, its head turned; and each of all these once more with another expression.
+
+    Three times as many as before.
+
+    Args:
+        turned_by: degrees to which heads are turned at most.
+    """
+    faces = joined_sheets([faces, turned(faces.every(_TURNED_EVERY), turned_by, _SEED)])
+    return joined_sheets([faces, with_expressions(faces, _EXPRESSIONS_SEED)])
 
 
 def _read(folder: Path, labels: Mapping[str, Label], most: int | None) -> Iterator[tuple[Tensor, Label]]:

@@ -78,7 +78,7 @@ def turned(sheets: Sheets, most: float, seed: int) -> Sheets:
     for picture, box, five, number in zip(
         sheets.levels[side], sheets.boxes, sheets.landmarks.double(), _drawn(sheets, seed), strict=True
     ):
-        to_sheet = _head_to_sheet(five)
+        to_sheet = head_to_sheet(five)
         to_head = invert(to_sheet)
         head = apply(to_head.float(), grid)
         there = torch.stack((_read(tables[number][None], head / _REACH, True)[0], head[..., 1]), -1)
@@ -93,7 +93,7 @@ def _drawn(sheets: Sheets, seed: int) -> list[int]:
     steps, sides = torch.randint(_ANGLES, (2, len(sheets)), generator=generator_of(seed, 0))
     numbers = []
     for five, step, drawn in zip(sheets.landmarks.double(), steps.tolist(), sides.tolist(), strict=True):
-        nose = float(apply(invert(_head_to_sheet(five)), five)[2, 0])
+        nose = float(apply(invert(head_to_sheet(five)), five)[2, 0])
         numbers.append(2 * step + (int(nose > 0) if abs(nose) > _TURNED else drawn % 2))
     return numbers
 
@@ -103,7 +103,7 @@ def _read(picture: Tensor, grid: Tensor, corners: bool) -> Tensor:
     return F.grid_sample(picture[None], grid[None], "bilinear", "border", align_corners=corners)[0]
 
 
-def _head_to_sheet(landmarks: Tensor) -> Tensor:
+def head_to_sheet(landmarks: Tensor) -> Tensor:
     """``[2, 3]``: from places in the head to those on the sheet, by least squares over all five."""
     model = torch.tensor(FFHQ.points, dtype=torch.float64)
     middle, eyes = model[:2].mean(0), model[1, 0] - model[0, 0]
