@@ -197,7 +197,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         builtin.DETECTOR,
         "detector",
         size=2917404,
-        sha256="c8d14cff8963577c66c09034c3613ccefa8c4bc58f4aa138fca8bc7e1a1b4f5e",
+        sha256="3aa7c4a3fa6c5368b5e481e38134da698199878488606a5aafc0ae583b7e39b3",
     ),
     _built_in(
         builtin.RESTORER,
