@@ -203,7 +203,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         builtin.RESTORER,
         "restorer",
         size=6028486,
-        sha256="5f38621267de3d2d3ea18140ce57217398bfb6b2574258d80b8f38678617ae26",
+        sha256="fae2c624f3c363e23e0f1679205ce489e573c97d62f252e7cdc7739b74c06882",
     ),
     KnownWeights(
         name="gfpgan-1.4",
