@@ -29,8 +29,8 @@ _EYE, _NOSE = 0.03, 0.05
 # Bounds of: how far each corner of the mouth goes outward and down, the whole mouth down, a corner on its own (standard
 # deviation).
 _WIDER, _LOWER, _MOUTH, _ALONE = (-0.10, 0.20), (-0.12, 0.08), (-0.12, 0.12), 0.03
-# Every how many-th mouth is opened, by how much at most, and how far the chin goes with it.
-_OPENED, _OPENING, _CHIN = 3, 0.45, 0.8
+# One mouth in how many is opened, bounds of how far, and the share of it by which the chin goes down.
+_OPENED, _OPENING, _CHIN = 3, (0.1, 0.45), 0.8
 # Middles of the lips above and below the line between the corners.
 _UPPER, _LOWER_LIP = 0.05, 0.10
 # An opened mouth: its inside takes up this share of what is between the corners; light that is left in it; teeth reach
@@ -115,10 +115,9 @@ def _drawn(before: Tensor, generator: torch.Generator) -> tuple[Tensor, Mouth | 
     by *= before.new_tensor([_EYE, _EYE, _NOSE, _ALONE, _ALONE, 0, 0, 0])[:, None]
     wider, lower, mouth = between(_WIDER), between(_LOWER), between(_MOUTH)
     by[3:5] += by.new_tensor([[-wider, lower], [wider, lower]])
-    by[3:7, 1] += mouth
-    by[7, 1] += mouth
+    by[3:, 1] += mouth
     opened = int(torch.randint(_OPENED, (), generator=generator)) == 0
-    opening = between((0.1, _OPENING)) if opened else 0.0
+    opening = between(_OPENING) if opened else 0.0
     by[6:, 1] += by.new_tensor([opening, _CHIN * opening])
     after = before + by
     if not opened:
