@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from .schedule import Average, cosine
+from .unfused import unfused_into
 
 _AVERAGE = 0.999
 # Gradients of the first steps, when boxes are wild, are longer than this; later ones are not.
@@ -16,7 +20,7 @@ _LONGEST_GRADIENT = 10.0
 M = TypeVar("M", bound=nn.Module)
 
 
-class AveragedTraining(Generic[M]):
+class AveragedTraining(ABC, Generic[M]):
     """A network that AdamW trains, at a rate that falls along a cosine.
 
     Attributes:
@@ -42,10 +46,19 @@ class AveragedTraining(Generic[M]):
         self._optimiser.step()
         self.average.update(self.network, number + 1)
 
-    def begin_with(self, state: dict[str, Any]) -> None:
-        """Takes the averaged weights of another run, from its :meth:`state`."""
+    def begin_with(self, weights: Mapping[str, Tensor]) -> None:
+        """Takes the weights of a network like this one, such as the averaged ones of another run."""
         for module in (self.network, self.average.module):
-            module.load_state_dict(state["average"])
+            module.load_state_dict(weights)
+
+    def go_on_from(self, finished: nn.Module) -> None:
+        """Takes the function of a finished network, as it is shipped."""
+        finished = copy.deepcopy(finished).to(next(self.network.parameters()).device)
+        self.begin_with(unfused_into(copy.deepcopy(self.network), finished, self.measuring()).state_dict())
+
+    @abstractmethod
+    def measuring(self) -> Iterator[Tensor]:
+        """Batches of inputs from which statistics are taken."""
 
     def state(self) -> dict[str, Any]:
         return {

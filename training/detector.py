@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from ..models.detectors.visage import VisageDetect, Widths, cells_of, decoded
+from ..models.detectors.visage_proposer import build_visage
+from ..models.weights import read_weights
 from .averaged import AveragedTraining
 from .composites import Recipe, Sources, Truth, composites
 from .detector_export import export, remeasured, shifted
@@ -53,7 +55,7 @@ class Plan:
 
 
 PLANS = {
-    "cpu": Plan(Recipe(), batch=16, steps=5_400, rate=2e-3, sheet=256),
+    "cpu": Plan(Recipe(most_decoys=6), batch=16, steps=5_400, rate=2e-3, sheet=256),
     "cuda": Plan(
         Recipe(side=640, largest=520.0, most_faces=14, most_decoys=6), batch=64, steps=20_000, rate=2e-3, sheet=512
     ),
@@ -99,9 +101,9 @@ class DetectorJob(AveragedTraining[VisageDetect]):
 
     def finished(self) -> VisageDetect:
         """The averaged network with statistics of its own, ready for :func:`~.detector_export.export`."""
-        return remeasured(self.average.module, self._measuring()).fused()
+        return remeasured(self.average.module, self.measuring()).fused()
 
-    def _measuring(self) -> Iterator[Tensor]:
+    def measuring(self) -> Iterator[Tensor]:
         for number in range(_MEASURING_BATCHES):
             yield self.pictures(_MEASURING_SEED, number)[0]
 
@@ -116,12 +118,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=None, help="length of the whole run")
     parser.add_argument("--batch", type=int, default=None, help="pictures in a step")
     parser.add_argument("--side", type=int, default=None, help="side of the pictures in pixels, a multiple of 32")
+    parser.add_argument("--rate", type=float, default=None, help="highest learning rate")
+    parser.add_argument("--begin", type=Path, default=None, metavar="FILE", help="exported networks to go on from")
+    parser.add_argument(
+        "--without-faces", type=Path, nargs="+", default=[], help="folders of more pictures in which there is no face"
+    )
+    parser.add_argument("--threads", type=int, default=None, help="of the CPU")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--most", type=int, default=None, help="use at most this many pictures of each data folder")
     parser.add_argument("--export", type=Path, default=None, help="write the averaged network to this file at the end")
     parser.add_argument("--threshold", type=float, default=0.5, help="score that the exported file gives as 0.5")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if options.threads:
+        torch.set_num_threads(options.threads)
     device = pick_device(options.device)
     plan = PLANS["cuda" if device.type == "cuda" else "cpu"]
     plan = replace(
@@ -129,9 +139,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         recipe=replace(plan.recipe, side=options.side or plan.recipe.side),
         steps=options.steps or plan.steps,
         batch=options.batch or plan.batch,
+        rate=options.rate or plan.rate,
         seed=options.seed,
     )
-    job = DetectorJob(plan, training_sources(options.data, plan.sheet, most=options.most), device)
+    sources = training_sources(options.data, plan.sheet, without_faces=options.without_faces, most=options.most)
+    job = DetectorJob(plan, sources, device)
+    if options.begin is not None:
+        job.go_on_from(build_visage(options.begin.name, read_weights(options.begin).tensors).detect)
     done = run(job, options.out, Pace(options.minutes))
     if options.export is not None:
         export(shifted(job.finished(), options.threshold), None, options.export, steps=done)

@@ -18,7 +18,7 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from ..models.detectors.visage_landmarks import SIDE, LandmarkNetwork, mean_face, seen, views_of
-from ..models.detectors.visage_proposer import VisageProposer
+from ..models.detectors.visage_proposer import VisageProposer, build_visage
 from ..models.host import TorchHost
 from ..models.weights import read_weights
 from . import checkpoints
@@ -58,7 +58,7 @@ class Plan:
         seed: of the first weights and of all pictures.
     """
 
-    recipe: Recipe = Recipe(smallest=14.0, most_faces=12, grids=0.25)
+    recipe: Recipe = Recipe(smallest=14.0, most_faces=12, most_decoys=8, grids=0.25)
     batch: int = 10
     steps: int = 4_000
     rate: float = 2e-3
@@ -129,9 +129,9 @@ class LandmarkJob(AveragedTraining[LandmarkNetwork]):
 
     def finished(self) -> LandmarkNetwork:
         """The averaged network with statistics of its own, ready for :func:`~.detector_export.export`."""
-        return remeasured(self.average.module, self._measuring()).fused()
+        return remeasured(self.average.module, self.measuring()).fused()
 
-    def _measuring(self) -> Iterator[Tensor]:
+    def measuring(self) -> Iterator[Tensor]:
         for number in range(_MEASURING_BATCHES):
             yield self.batch(_MEASURING_SEED, number).views
 
@@ -191,7 +191,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default=None, help="cpu, cuda, ... (the best there is)")
     parser.add_argument("--threads", type=int, default=None, help="of the CPU")
     parser.add_argument("--minutes", type=float, default=None, help="stop after that time, to go on later")
-    parser.add_argument("--begin", type=Path, default=None, help="folder of a run whose averaged weights to begin with")
+    parser.add_argument("--begin", type=Path, default=None, help="folder of a run, or exported networks, to go on from")
+    parser.add_argument(
+        "--without-faces", type=Path, nargs="+", default=[], help="folders of more pictures in which there is no face"
+    )
     parser.add_argument("--steps", type=int, default=Plan.steps, help="length of the whole run")
     parser.add_argument("--rate", type=float, default=Plan.rate, help="highest learning rate")
     parser.add_argument("--batch", type=int, default=Plan.batch, help="pictures in a step")
@@ -206,14 +209,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     first = read_weights(options.detector)
     finder = VisageProposer(options.detector.name, first.tensors, TorchHost(str(device), quiet=True))
     plan = replace(Plan(), steps=options.steps, rate=options.rate, batch=options.batch, seed=options.seed)
-    sources = training_sources(options.data, plan.sheet, most=options.most)
+    sources = training_sources(options.data, plan.sheet, without_faces=options.without_faces, most=options.most)
     sources = replace(sources, faces=varied(sources.faces, plan.turned_by))
     job = LandmarkJob(plan, sources, finder, device)
     if options.begin is not None:
-        job.begin_with(checkpoints.load(options.begin / CHECKPOINT).state)
+        _begin(job, options.begin)
     run(job, options.out, Pace(options.minutes))
     if options.export is not None:
         export(finder.resident.module.detect, job.finished(), options.export, steps=int(first.metadata.get("steps", 0)))
+
+
+def _begin(job: LandmarkJob, path: Path) -> None:
+    """Gives a job what another one has learned."""
+    if path.is_dir():
+        job.begin_with(checkpoints.load(path / CHECKPOINT).state["average"])
+        return
+    points = build_visage(path.name, read_weights(path).tensors).points
+    if points is None:
+        raise SystemExit(f"{path} holds the first network only: there is no second one to go on from.")
+    job.go_on_from(points)
 
 
 if __name__ == "__main__":

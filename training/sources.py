@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from .composites import Sources
 from .expressions import with_expressions
 from .labels import CACHE, Label, labels_file, load_labels, mesh_file, with_mesh
-from .pictures import read_picture
+from .pictures import picture_files, read_picture
 from .sheets import (
     Piece,
     Sheets,
@@ -23,7 +23,7 @@ from .sheets import (
     sheets_of,
     single_face,
 )
-from .textures import TRAINING_PICTURES, generated, library_pictures
+from .textures import TRAINING_PICTURES, generated, library_pictures, written
 from .turning import turned
 
 FACES = "faces512/train"
@@ -33,6 +33,7 @@ _COVERED_EVERY = 4
 # Every how many-th face is there a second time, turned.
 _TURNED_EVERY = 2
 _PATTERNS = 420
+_PAGES = 120
 _SEED = 31
 _EXPRESSIONS_SEED = 41
 _THREADS = 2
@@ -57,12 +58,15 @@ def labelled(folder: str, cache: Path = CACHE) -> dict[str, Label]:
     return labels
 
 
-def training_sources(data: Path, side: int, *, most: int | None = None, cache: Path = CACHE) -> Sources:
+def training_sources(
+    data: Path, side: int, *, without_faces: Sequence[Path] = (), most: int | None = None, cache: Path = CACHE
+) -> Sources:
     """Sheets of the training folders.
 
     Args:
         data: folder with ``faces512`` and ``portraits``.
         side: of the sheets, a power of two; 3,100 faces, 1,000 scenes and 2,500 others of 256 px take 1.7 GB.
+        without_faces: folders of more pictures in which there is no face, such as those of :mod:`.mistaken`.
         most: read at most this many pictures of each folder.
 
     Raises:
@@ -81,7 +85,13 @@ def training_sources(data: Path, side: int, *, most: int | None = None, cache: P
     return Sources(
         faces,
         sheets_of(whole, side),
-        joined_sheets([sheets_of([*empty, *bare], side), sheets_of(_without_people(side), side)]),
+        joined_sheets(
+            [
+                sheets_of([*empty, *bare], side),
+                sheets_of(_without_people(side), side),
+                *(sheets_of(_middles(folder, most), side) for folder in without_faces),
+            ]
+        ),
     )
 
 
@@ -108,11 +118,17 @@ def _read(folder: Path, labels: Mapping[str, Label], most: int | None) -> Iterat
             yield from zip(pictures, [labels[name] for name in some], strict=True)
 
 
+def _middles(folder: Path, most: int | None) -> Iterator[Piece]:
+    """The largest square of each picture of a folder."""
+    for path in picture_files(folder)[:most]:
+        yield views_of(read_picture(path))[0]
+
+
 def _without_people(side: int) -> Iterator[Piece]:
-    """Photographs of things, whole and in four quarters, and generated patterns."""
+    """Photographs of things, whole and in four quarters, generated patterns, and writing."""
     for picture in library_pictures(TRAINING_PICTURES):
         yield from views_of(picture)
-    for pattern in generated(_PATTERNS, side, _SEED):
+    for pattern in (*generated(_PATTERNS, side, _SEED), *written(_PAGES, side, _SEED)):
         yield Piece(pattern, 0, 0, side)
 
 

@@ -111,6 +111,43 @@ def _noise(side: int, generator: torch.Generator) -> Tensor:
     return F.interpolate(torch.rand(1, 1, cells, cells, generator=generator), (side, side), mode="nearest")[0, 0]
 
 
+def written(count: int, side: int, seed: int) -> Tensor:
+    """``[count, 3, side, side]`` uint8: pages of made-up words, dark on light or light on dark, turned a little."""
+    return torch.stack([_page(side, generator_of(seed, number)) for number in range(count)])
+
+
+def _page(side: int, generator: torch.Generator) -> Tensor:
+    """``[3, side, side]`` uint8."""
+    import cv2
+
+    # A font and its weight, 400 being the usual one; sizes from small print to headlines of which few letters are seen.
+    font = cv2.FontFace(_FONTS[int(_between(0, len(_FONTS), generator))])
+    weight = int(_between(200, 900, generator))
+    size = int(8 * (0.5 * side / 8) ** _between(0, 1, generator))
+    paper, ink = (torch.rand(3, generator=generator) * 0.4 + shade for shade in (0.6, 0.0))
+    if _between(0, 1, generator) < 0.3:
+        paper, ink = ink, paper
+    # Grey more often than not, as print is.
+    if _between(0, 1, generator) < 0.6:
+        paper, ink = paper.mean().expand(3), ink.mean().expand(3)
+    page = (paper * 255).expand(side, side, 3).byte().contiguous().numpy()
+    colour = tuple(int(value) for value in ink * 255)
+    line = size * _between(1.1, 1.8, generator)
+    for row in range(int(side / line) + 2):
+        letters = torch.randint(len(_LETTERS), (2 * side // size + 8,), generator=generator).tolist()
+        left = int(_between(-size, size / 2, generator))
+        words = "".join(_LETTERS[letter] for letter in letters)
+        cv2.putText(page, words, (left, int((row + 0.5) * line)), colour, font, size, weight)
+    turn = cv2.getRotationMatrix2D((side / 2, side / 2), _between(-12, 12, generator), 1.1)
+    turned = cv2.warpAffine(page, turn, (side, side), borderMode=cv2.BORDER_REPLICATE)
+    return torch.from_numpy(turned).permute(2, 0, 1)
+
+
+_FONTS = ("sans", "italic")
+# About as often as in writing; a fifth are spaces.
+_LETTERS = "eeetttaaaooonnniiisssrrhhdlcumfpgwybvkxjqz" + 10 * " " + "AEGRTSOBQD0123456789.,-()&@%?!"
+
+
 _PATTERNS: tuple[Callable[[int, torch.Generator], Tensor], ...] = (
     _clouds,
     _gradient,
