@@ -197,7 +197,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         builtin.DETECTOR,
         "detector",
         size=2917404,
-        sha256="3aa7c4a3fa6c5368b5e481e38134da698199878488606a5aafc0ae583b7e39b3",
+        sha256="9eee63d2f57c98d9ad786bf38a9cad261d1821e9dc895a3cb44d283f56e2a926",
     ),
     _built_in(
         builtin.RESTORER,

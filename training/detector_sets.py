@@ -114,7 +114,7 @@ def measuring_sources(data: Path, judges: Sequence[Detector]) -> Sources:
             if label.faces:
                 free += free_pieces(picture, label)
     return Sources(
-        sheets_of(faces, _SHEET), sheets_of(scenes, _SHEET), joined_sheets([sheets_of([*free, *_things()], _SHEET)])
+        sheets_of(faces, _SHEET), sheets_of(scenes, _SHEET), joined_sheets([sheets_of([*free, *things()], _SHEET)])
     )
 
 
@@ -156,11 +156,12 @@ def without_faces(data: Path, judges: Sequence[Detector]) -> list[Scene]:
         if label.faces
         for piece in free_pieces(read_picture(folder / name), label)
     ]
-    sheets = sheets_of([*pieces, *_things()], _SHEET)
+    sheets = sheets_of([*pieces, *things()], _SHEET)
     return [Scene(as_float(sheet).permute(1, 2, 0)) for sheet in sheets.levels[_SHEET]]
 
 
-def _things() -> Iterator[Piece]:
+def things() -> Iterator[Piece]:
+    """What is no person: photographs and patterns that no training has seen, for which no data are needed."""
     for picture in library_pictures(MEASURING_PICTURES):
         yield from views_of(picture)
     for pattern in generated(_PATTERNS, _SHEET, _SEED):
