@@ -1,7 +1,9 @@
-"""Trainings that go on from finished networks, and what a detector mistakes for faces."""
+"""Trainings that go on from finished networks, what a detector mistakes for faces, and pictures of things."""
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,14 +19,18 @@ from visage.models.detectors.visage_proposer import VisageProposer
 from visage.training import labels as labels_module
 from visage.training import landmarks as landmarks_module
 from visage.training import mistaken as mistaken_module
+from visage.training import things as things_module
 from visage.training.composites import Sources
+from visage.training.contact import cell, write_contact, write_picture
 from visage.training.detector import DetectorJob
 from visage.training.detector_export import export
 from visage.training.labels import Label, save_labels
 from visage.training.landmarks import LandmarkJob
 from visage.training.mistaken import mistaken
+from visage.training.pictures import read_picture
 from visage.training.sources import FACES, PORTRAITS, training_sources
 from visage.training.textures import written
+from visage.training.things import pictures_in, shows_a_face, thing, without_repetitions
 from visage.training.unfused import unfused_into
 
 from .test_training_detector import FACE, TINY, marked, plan, sources, tiny
@@ -153,7 +159,7 @@ def test_the_command_writes_pieces_that_a_training_takes(tmp_path: Path) -> None
     network.predict.weight[0], network.predict.bias[0] = 0, 2  # sees faces everywhere
     export(network, None, tmp_path / "first.safetensors")
     for folder in (FACES, PORTRAITS, "empty"):
-        mistaken_module._write(tmp_path / folder / "one.png", marked())
+        write_picture(tmp_path / folder / "one.png", marked())
     mistaken_module.main(
         [
             *("--detector", str(tmp_path / "first.safetensors"), "--pictures", str(tmp_path / "empty")),
@@ -177,3 +183,79 @@ def test_writing_follows_from_the_seed_and_shows_letters() -> None:
     assert pages.shape == (6, 3, 64, 64) and pages.dtype == torch.uint8
     assert torch.equal(pages[:2], written(2, 64, 3)) and not torch.equal(pages[:2], written(2, 64, 4))
     assert (pages.float().std((1, 2, 3)) > 8).all()
+
+
+# Pictures of things.
+
+
+def stone(side: int = 200, seed: int = 0) -> Tensor:
+    small = torch.randint(60, 220, (3, 8, 8), generator=torch.Generator().manual_seed(seed)).float()
+    return torch.nn.functional.interpolate(small[None], (side, side), mode="bilinear")[0].byte()
+
+
+def as_file(picture: Tensor, suffix: str = ".png") -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()).save(file, suffix[1:])
+    return file.getvalue()
+
+
+def test_what_is_no_picture_of_a_thing_serves_for_nothing() -> None:
+    kept = thing(as_file(stone()))
+    assert kept is not None and torch.equal(kept, stone())
+    large = thing(as_file(stone(1500)))
+    assert large is not None and large.shape == (3, 1024, 1024)
+    half_black = stone()
+    half_black[:, :100] = 0
+    see_through = torch.cat([stone(), torch.full((1, 200, 200), 90, dtype=torch.uint8)])
+    for nothing in (stone(150), half_black, see_through, torch.full((3, 200, 200), 90, dtype=torch.uint8)):
+        assert thing(as_file(nothing)) is None
+    assert thing(b"no picture") is None and thing(as_file(stone())[:200]) is None
+
+
+def test_folders_and_archives_are_read_and_repetitions_left_out(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a" / "wall.png", stone())
+    (tmp_path / "wall_norm.png").write_bytes(as_file(stone(seed=3)))
+    with zipfile.ZipFile(tmp_path / "game.pk3", "w") as archive:
+        archive.writestr("textures/wall.tga", as_file(stone(400), ".tga"))
+        archive.writestr("textures/floor.tga", as_file(stone(seed=1), ".tga"))
+        archive.writestr("readme.txt", "hello")
+    names = [name for name, _ in pictures_in(tmp_path)]
+    assert names == ["wall", "floor", "wall"]
+    assert [name for name, _ in without_repetitions(pictures_in(tmp_path))] == ["wall", "floor"]
+
+
+def test_a_face_is_seen_by_the_first_or_by_two() -> None:
+    @dataclass
+    class Fixed:
+        sees: bool
+
+        def detect(self, frames: Tensor, settings: DetectionSettings) -> list[list[Face]]:
+            return [[Face((1.0, 1.0, 9.0, 9.0), 0.9, "face", None)] if self.sees else []]
+
+    def judged(*answers: bool) -> bool:
+        return shows_a_face(stone(), [Fixed(answer) for answer in answers])  # type: ignore[misc]
+
+    assert judged(True, False, False) and judged(False, True, True)
+    assert not judged(False, True, False) and not judged(False, False, False)
+
+
+def test_the_command_gathers_things_and_leaves_faces_out(data: Path, tmp_path: Path) -> None:
+    write_picture(tmp_path / "in" / "stone.png", stone())
+    face = next((data / "faces512" / "val").iterdir())
+    (tmp_path / "in" / f"face{face.suffix}").write_bytes(face.read_bytes())
+    things_module.main([str(tmp_path / "in"), "--data", str(data), "--out", str(tmp_path / "out")])
+    assert [path.name for path in (tmp_path / "out" / "pieces").iterdir()] == ["00001-stone.png"]
+    assert (tmp_path / "out" / "contact.jpg").is_file()
+
+
+def test_a_contact_sheet_has_forty_in_a_row(tmp_path: Path) -> None:
+    assert torch.equal(
+        cell(torch.full((3, 50, 90), 7, dtype=torch.uint8)), torch.full((3, 48, 48), 7, dtype=torch.uint8)
+    )
+    write_contact(tmp_path / "sheet.png", [torch.full((3, 48, 48), shade, dtype=torch.uint8) for shade in range(41)])
+    sheet = read_picture(tmp_path / "sheet.png")
+    assert sheet.shape == (3, 96, 1920) and sheet[0, 10, 39 * 48 + 5] == 39 and sheet[0, 60, 5] == 40
+    write_contact(tmp_path / "none.png", [])
+    assert not (tmp_path / "none.png").exists()

@@ -19,6 +19,7 @@ from ..faces.face import Box
 from ..faces.sampling import area_resize
 from ..models.detectors import DetectionSettings, Detector, load_detector
 from ..models.host import TorchHost
+from .contact import cell, write_contact, write_picture
 from .labels import Label, intersection_over_union, labels_file, load_labels
 from .pictures import as_float, picture_files, read_picture
 from .sheets import free_pieces, sheets_of
@@ -33,7 +34,6 @@ _ROOM, _LEAST_PIECE = 3.0, 48
 _MOST_OF_ONE = 6
 # Places beside faces are looked at once more in the size that sheets have in the training.
 _SHEET = 256
-_CELL, _COLUMNS = 48, 40
 
 _log = logging.getLogger(__name__)
 
@@ -78,23 +78,6 @@ def _square(box: Box, height: int, width: int) -> tuple[int, int, int]:
     return max(0, min(x, width - side)), max(0, min(y, height - side)), side
 
 
-def _write(path: Path, picture: Tensor) -> None:
-    import cv2
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), cv2.cvtColor(picture.permute(1, 2, 0).contiguous().numpy(), cv2.COLOR_RGB2BGR))
-
-
-def _contact(pieces: Sequence[Tensor]) -> Tensor:
-    rows = -(-len(pieces) // _COLUMNS)
-    sheet = torch.zeros(rows * _CELL, _COLUMNS * _CELL, 3)
-    for number, piece in enumerate(pieces):
-        y, x = divmod(number, _COLUMNS)
-        cell = area_resize(as_float(piece.permute(1, 2, 0)), _CELL, _CELL)
-        sheet[y * _CELL : (y + 1) * _CELL, x * _CELL : (x + 1) * _CELL] = cell
-    return sheet.mul(255).round().byte().permute(2, 0, 1)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Cuts out of pictures what a detector takes for faces in them."""
     parser = argparse.ArgumentParser(prog="python -m visage.training.mistaken", description=main.__doc__)
@@ -110,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     detector = load_detector(options.detector, TorchHost(options.device, quiet=True))
     labels = {} if options.labelled is None else load_labels(labels_file(options.labelled))
-    pieces = []
+    cells: list[Tensor] = []
     files = picture_files(options.pictures)
     for number, path in enumerate(files, 1):
         label = labels.get(path.name)
@@ -121,12 +104,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for free in free_pieces(picture, label) if label is not None else ():
                 found += mistaken(sheets_of([free], _SHEET).levels[_SHEET][0], None, detector, options.score)
             for count, piece in enumerate(found):
-                _write(options.out / "pieces" / f"{path.stem}-{count}.png", piece)
-            pieces += found
+                write_picture(options.out / "pieces" / f"{path.stem}-{count}.png", piece)
+            cells += map(cell, found)
         if number % 200 == 0 or number == len(files):
-            _log.info("%d of %d pictures, %d pieces", number, len(files), len(pieces))
-    if pieces:
-        _write(options.out / "contact.jpg", _contact(pieces))
+            _log.info("%d of %d pictures, %d pieces", number, len(files), len(cells))
+    write_contact(options.out / "contact.jpg", cells)
 
 
 if __name__ == "__main__":
