@@ -211,6 +211,6 @@ def test_training_goes_on_where_it_stopped_and_learns(tmp_path: Path, sources: o
     again = LandmarkJob(plan(100), sources, finder, torch.device("cpu"))  # type: ignore[arg-type]
     losses = [float(sum(again.step(30).values())) for _ in range(8)]
     assert losses[-1] < 0.9 * losses[0]
-    again.begin_with(whole.state())
+    again.begin_with(whole.state()["average"])
     assert all(map(torch.equal, again.network.state_dict().values(), whole.average.module.state_dict().values()))
     assert isinstance(again.finished(), LandmarkNetwork) and isinstance(finder.resident.module.detect, VisageDetect)
