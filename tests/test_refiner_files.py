@@ -60,7 +60,8 @@ def test_a_checkpoint_holds_the_same_networks_as_it_was_made_of(kind: Kind, tmp_
             unet(latents, 7, encoder_hidden_states=words, added_cond_kwargs=more).sample
             for unet in (parts.unet, made.unet.eval())
         )
-    assert torch.equal(one, other)
+    # Not to the bit: where tensors lie in memory decides how some processors add up.
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
 
 
 def same_tensors(one: Any, other: Any) -> bool:
