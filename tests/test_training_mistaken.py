@@ -28,7 +28,7 @@ from visage.training.labels import Label, save_labels
 from visage.training.landmarks import LandmarkJob
 from visage.training.mistaken import mistaken
 from visage.training.pictures import read_picture
-from visage.training.sources import FACES, PORTRAITS, training_sources
+from visage.training.sources import FACES, PORTRAITS, NoLabelsError, training_sources
 from visage.training.textures import written
 from visage.training.things import pictures_in, shows_a_face, thing, without_repetitions
 from visage.training.unfused import unfused_into
@@ -176,6 +176,14 @@ def test_the_command_writes_pieces_that_a_training_takes(tmp_path: Path) -> None
     more = training_sources(tmp_path, 64, without_faces=[tmp_path / "out" / "pieces"], cache=tmp_path / "cache")
     assert len(more.free) == len(usual.free) + len(pieces)
     assert more.free.boxes[-len(pieces) :].isnan().all() and len(more.faces) == len(usual.faces)
+
+
+def test_without_labels_nothing_is_taken_for_labelled(tmp_path: Path) -> None:
+    export(tiny().fused(), None, tmp_path / "first.safetensors")
+    write_picture(tmp_path / "in" / "one.png", marked())
+    places = ("--detector", str(tmp_path / "first.safetensors"), "--pictures", str(tmp_path / "in"))
+    with pytest.raises(NoLabelsError, match="no labels of nowhere/at/all"):
+        mistaken_module.main([*places, "--labelled", "nowhere/at/all", "--out", str(tmp_path / "out")])
 
 
 def test_writing_follows_from_the_seed_and_shows_letters() -> None:

@@ -20,7 +20,7 @@ from .composites import Recipe, Sources, Truth, composites
 from .detector_export import export, remeasured, shifted
 from .detector_loss import losses
 from .pictures import generator_of
-from .run import Pace, mixed, pick_device, run
+from .run import CHECKPOINT, Pace, mixed, pick_device, run
 from .sources import training_sources
 
 # Batches from which the statistics of the averaged network are measured, from a seed of their own.
@@ -144,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     sources = training_sources(options.data, plan.sheet, without_faces=options.without_faces, most=options.most)
     job = DetectorJob(plan, sources, device)
-    if options.begin is not None:
+    if options.begin is not None and not (options.out / CHECKPOINT).exists():
         job.go_on_from(build_visage(options.begin.name, read_weights(options.begin).tensors).detect)
     done = run(job, options.out, Pace(options.minutes))
     if options.export is not None:

@@ -16,6 +16,7 @@ from ..drawing import draw_faces, side_by_side
 from ..faces.face import Face, in_reading_order, resized
 from ..models.detectors import DetectionSettings, Detector, load_detector
 from ..models.host import TorchHost
+from .contact import write_picture
 from .detection_scores import Scores, scored
 from .detector_sets import Scene, composed, groups, measuring_sources, photographs, portraits, without_faces
 from .labels import LABELLERS
@@ -138,7 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for detector in [*(load_detector(path, host) for path in options.files), *judges]:
         found = {title: found_in(detector, scenes) for title, scenes in {**sets, **people, "": empty}.items()}
         outcomes.append(outcome(detector.name, {**sets, **people}, empty, found))
-        _write_picture(_sheet(sets, empty, found), options.out / f"{Path(detector.name).stem}.png")
+        sheet = _sheet(sets, empty, found).clamp(0, 1).mul(255).round().byte()
+        write_picture(options.out / f"{Path(detector.name).stem}.png", sheet.permute(2, 0, 1))
     (options.out / "detectors.md").write_text(table(outcomes), encoding="utf-8")
     text = json.dumps([asdict(one) for one in outcomes], indent=1)
     (options.out / "detectors.json").write_text(text + "\n", encoding="utf-8")
@@ -159,13 +161,6 @@ def _sheet(
         rows.append(list(zip(scenes, found[title], strict=True))[::step][:_SHOWN])
     surest = sorted(zip(empty, found[""], strict=True), key=lambda one: -max((f.score for f in one[1]), default=0.0))
     return contact_sheet([*rows, surest[:_SHOWN]])
-
-
-def _write_picture(picture: Tensor, path: Path) -> None:
-    import cv2
-
-    levels = (picture.clamp(0, 1) * 255).round().byte().numpy()
-    cv2.imwrite(str(path), levels[..., ::-1].copy())
 
 
 if __name__ == "__main__":

@@ -212,7 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sources = training_sources(options.data, plan.sheet, without_faces=options.without_faces, most=options.most)
     sources = replace(sources, faces=varied(sources.faces, plan.turned_by))
     job = LandmarkJob(plan, sources, finder, device)
-    if options.begin is not None:
+    if options.begin is not None and not (options.out / CHECKPOINT).exists():
         _begin(job, options.begin)
     run(job, options.out, Pace(options.minutes))
     if options.export is not None:

@@ -20,9 +20,10 @@ from ..faces.sampling import area_resize
 from ..models.detectors import DetectionSettings, Detector, load_detector
 from ..models.host import TorchHost
 from .contact import cell, write_contact, write_picture
-from .labels import Label, intersection_over_union, labels_file, load_labels
+from .labels import Label, intersection_over_union
 from .pictures import as_float, picture_files, read_picture
 from .sheets import free_pieces, sheets_of
+from .sources import labelled
 
 # Looked at in these shares of their size, up to as many pixels as composites have: larger ones would be shrunk, in a
 # way of their own.
@@ -92,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     detector = load_detector(options.detector, TorchHost(options.device, quiet=True))
-    labels = {} if options.labelled is None else load_labels(labels_file(options.labelled))
+    labels = {} if options.labelled is None else labelled(options.labelled)
     cells: list[Tensor] = []
     files = picture_files(options.pictures)
     for number, path in enumerate(files, 1):
@@ -104,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for free in free_pieces(picture, label) if label is not None else ():
                 found += mistaken(sheets_of([free], _SHEET).levels[_SHEET][0], None, detector, options.score)
             for count, piece in enumerate(found):
-                write_picture(options.out / "pieces" / f"{path.stem}-{count}.png", piece)
+                write_picture(options.out / "pieces" / f"{number:05d}-{path.stem}-{count}.png", piece)
             cells += map(cell, found)
         if number % 200 == 0 or number == len(files):
             _log.info("%d of %d pictures, %d pieces", number, len(files), len(cells))

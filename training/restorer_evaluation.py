@@ -17,6 +17,7 @@ from ..faces.sampling import area_resize
 from ..models.host import TorchHost
 from ..models.restorers import load_restorer
 from ..models.restorers.options import DEFAULT_OPTIONS, RestoreOptions
+from .contact import write_picture
 from .degradations import LEVELS, Recipe, degrade, level_recipe
 from .identity import Identity
 from .pictures import as_float, generator_of, picture_files, read_pictures
@@ -162,11 +163,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _write_sheets(examples: Sequence[Example], folder: Path) -> None:
-    import cv2
-
     for level in dict.fromkeys(example.level for example in examples):
         sheet = contact_sheet([example for example in examples if example.level == level])
-        cv2.imwrite(str(folder / f"restorer_{level}.png"), sheet.flip(-1).numpy())
+        write_picture(folder / f"restorer_{level}.png", sheet.permute(2, 0, 1))
 
 
 if __name__ == "__main__":
