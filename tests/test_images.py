@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
@@ -120,6 +120,7 @@ def test_every_16_bit_value_survives(tmp_path: Path) -> None:
     suffix=st.sampled_from([".png", ".tif"]),
     seed=st.integers(0, 2**32 - 1),
 )
+@example(height=6, width=10, depth=16, alpha=False, suffix=".png", seed=3985710)
 def test_any_picture_is_read_back_to_within_half_a_level(
     height: int, width: int, depth: int, alpha: bool, suffix: str, seed: int, tmp_path: Path
 ) -> None:
@@ -128,10 +129,12 @@ def test_any_picture_is_read_back_to_within_half_a_level(
     save_image(tmp_path / f"a{suffix}", picture)
     found = load_image(tmp_path / f"a{suffix}")
     assert found.depth == depth
-    assert (found.pixels - picture.pixels).abs().max() <= 0.5001 / (2**depth - 1)
+    # A value in float32 is itself known to within its rounding, which is 0.004 of the finer levels.
+    most = 0.5 / (2**depth - 1) + torch.finfo(torch.float32).eps
+    assert (found.pixels - picture.pixels).abs().max() <= most
     if picture.alpha is not None:
         assert found.alpha is not None
-        assert (found.alpha - picture.alpha).abs().max() <= 0.5001 / (2**depth - 1)
+        assert (found.alpha - picture.alpha).abs().max() <= most
     else:
         assert found.alpha is None
 
