@@ -234,6 +234,13 @@ def test_a_sheet_keeps_the_face_in_its_place() -> None:
             assert (pictures[0, :, y, x] > 110).tolist() == [bool(channel) for channel in colour]
 
 
+def test_many_sheets_keep_their_order() -> None:
+    pieces = [Piece(torch.full((3, 32, 32), number % 251, dtype=torch.uint8), 0, 0, 32) for number in range(600)]
+    level = sheets_of(iter(pieces), 32).levels[32]
+    assert level[:, 0, 0, 0].tolist() == [number % 251 for number in range(600)]
+    assert (level == level[:, :1, :1, :1]).all()
+
+
 def test_free_pieces_and_covered_pictures_show_no_face() -> None:
     picture = torch.full((3, 500, 400), 100, dtype=torch.uint8)
     picture[:, 34:87, 150:191] = 255

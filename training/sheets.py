@@ -24,6 +24,7 @@ _ROOM = 2.2
 _CLEARANCE = 0.25
 # A piece of fewer pixels shows too little.
 _LEAST_PIECE = 96
+_BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,9 @@ def sheets_of(pieces: Iterable[Piece], side: int) -> Sheets:
     Args:
         side: a power of two times :data:`SMALLEST_SIDE`.
     """
-    pictures, boxes, landmarks = [], [], []
+    pictures, boxes, landmarks = _Pictures(side), [], []
     for piece in pieces:
-        pictures.append(_square(piece, side))
+        pictures.add(_square(piece, side))
         points = torch.full((7, 2), float("nan"))
         if piece.face is not None:
             box = piece.face.box
@@ -90,7 +91,35 @@ def sheets_of(pieces: Iterable[Piece], side: int) -> Sheets:
             points = (points + 0.5 - torch.tensor([piece.left, piece.top])) * (2 / piece.side) - 1
         boxes.append(points[:2].reshape(4))
         landmarks.append(points[2:])
-    return Sheets(with_levels(torch.stack(pictures)), torch.stack(boxes), torch.stack(landmarks))
+    return Sheets(with_levels(pictures.stacked()), torch.stack(boxes), torch.stack(landmarks))
+
+
+class _Pictures:
+    """Pictures of one size that become one tensor, never more than once in memory.
+
+    They are kept in large blocks, which go back to the system one by one: what thousands of small tensors took stays
+    with the process.
+    """
+
+    def __init__(self, side: int) -> None:
+        self._shape = (_BLOCK, 3, side, side)
+        self._blocks: list[Tensor] = []
+        self._count = 0
+
+    def add(self, picture: Tensor) -> None:
+        place = self._count % _BLOCK
+        if place == 0:
+            self._blocks.append(torch.empty(self._shape, dtype=torch.uint8))
+        self._blocks[-1][place] = picture
+        self._count += 1
+
+    def stacked(self) -> Tensor:
+        """``[N, 3, side, side]``; nothing is left here."""
+        whole = torch.empty((self._count, *self._shape[1:]), dtype=torch.uint8)
+        while self._blocks:
+            start = _BLOCK * (len(self._blocks) - 1)
+            whole[start : start + _BLOCK] = self._blocks.pop()[: self._count - start]
+        return whole
 
 
 def with_levels(level: Tensor) -> dict[int, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 from torch import Tensor
@@ -85,12 +86,8 @@ def training_sources(
     return Sources(
         faces,
         sheets_of(whole, side),
-        joined_sheets(
-            [
-                sheets_of([*empty, *bare], side),
-                sheets_of(_without_people(side), side),
-                *(sheets_of(_middles(folder, most), side) for folder in without_faces),
-            ]
+        sheets_of(
+            chain(empty, bare, _without_people(side), *(_middles(folder, most) for folder in without_faces)), side
         ),
     )
 
