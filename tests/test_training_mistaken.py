@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,12 +14,14 @@ import torch
 from torch import Tensor, nn
 from visage.faces.face import Box, Face
 from visage.models.detectors import DetectionSettings
-from visage.models.detectors.visage import VisageDetect
+from visage.models.detectors.visage import VisageDetect, cells_of, decoded
 from visage.models.detectors.visage_landmarks import SIDE
-from visage.models.detectors.visage_proposer import VisageProposer
+from visage.models.detectors.visage_proposer import VisageProposer, build_visage
+from visage.models.weights import read_weights
 from visage.training import labels as labels_module
 from visage.training import landmarks as landmarks_module
 from visage.training import mistaken as mistaken_module
+from visage.training import soup
 from visage.training import things as things_module
 from visage.training.composites import Sources
 from visage.training.contact import cell, write_contact, write_picture
@@ -94,6 +97,43 @@ def test_the_second_training_begins_with_a_run_or_a_file(
     export(tiny().fused(), None, tmp_path / "first.safetensors")
     with pytest.raises(SystemExit, match=r"first\.safetensors holds the first network only"):
         landmarks_module._begin(job, tmp_path / "first.safetensors")
+
+
+def test_the_soup_has_the_mean_weights_of_first_networks_and_one_second_network(tmp_path: Path) -> None:
+    for number in (1, 2):
+        export(tiny(number).fused(), None, tmp_path / f"{number}.safetensors", steps=number)
+    export(tiny(3).fused(), stirred(5).fused(), tmp_path / "both.safetensors")
+    files = [str(tmp_path / f"{number}.safetensors") for number in (1, 2)]
+    soup.main([*files, "--landmarks", str(tmp_path / "both.safetensors"), "--export", str(tmp_path / "a.safetensors")])
+    made, one, two, both = (read_weights(tmp_path / f"{name}.safetensors") for name in ("a", "1", "2", "both"))
+    assert made.metadata["steps"] == "2"
+    for name, tensor in made.tensors.items():
+        is_first = name.startswith("detect.")
+        expected = (one.tensors[name].float() + two.tensors[name].float()) / 2 if is_first else both.tensors[name]
+        torch.testing.assert_close(tensor.float(), expected.float(), rtol=1e-3, atol=1e-3)
+
+
+def test_the_soup_gives_its_threshold_as_a_half(tmp_path: Path) -> None:
+    export(tiny().fused(), stirred(5).fused(), tmp_path / "both.safetensors")
+    both, made = str(tmp_path / "both.safetensors"), tmp_path / "made.safetensors"
+    soup.main([both, both, "--landmarks", both, "--threshold", "0.75", "--export", str(made)])
+    cells = cells_of(64, 64)
+    with torch.no_grad():
+        before, after = (
+            decoded(build_visage(path.name, read_weights(path).tensors).detect(inputs(64)), cells)
+            for path in (Path(both), made)
+        )
+    # The odds of 0.75 are three to one.
+    torch.testing.assert_close(after.logits, before.logits - math.log(3), rtol=1e-3, atol=2e-2)
+    torch.testing.assert_close(after.boxes, before.boxes, rtol=1e-3, atol=1e-2)
+
+
+def test_the_soup_needs_a_second_network(tmp_path: Path) -> None:
+    export(tiny().fused(), None, tmp_path / "first.safetensors")
+    first = str(tmp_path / "first.safetensors")
+    with pytest.raises(SystemExit, match=r"first\.safetensors holds the first network only"):
+        soup.main([first, "--landmarks", first, "--export", str(tmp_path / "made.safetensors")])
+    assert not (tmp_path / "made.safetensors").exists()
 
 
 # What is mistaken for a face.

@@ -21,7 +21,7 @@ from .detector_export import export, remeasured, shifted
 from .detector_loss import losses
 from .pictures import generator_of
 from .run import CHECKPOINT, Pace, mixed, pick_device, run
-from .sources import training_sources
+from .sources import training_sources, varied
 
 # Batches from which the statistics of the averaged network are measured, from a seed of their own.
 _MEASURING_BATCHES = 40
@@ -41,6 +41,7 @@ class Plan:
         sheet: side in pixels of the pictures from which composites are made.
         widths: of the network.
         warm_up: steps in which the learning rate rises.
+        turned_by: degrees to which heads are turned to the side, see :func:`.sources.varied`.
         seed: of the first weights and of all pictures.
     """
 
@@ -51,6 +52,7 @@ class Plan:
     sheet: int
     widths: Widths = Widths()
     warm_up: int = 200
+    turned_by: float = 50.0
     seed: int = 1
 
 
@@ -143,6 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         seed=options.seed,
     )
     sources = training_sources(options.data, plan.sheet, without_faces=options.without_faces, most=options.most)
+    sources = replace(sources, faces=varied(sources.faces, plan.turned_by))
     job = DetectorJob(plan, sources, device)
     if options.begin is not None and not (options.out / CHECKPOINT).exists():
         job.go_on_from(build_visage(options.begin.name, read_weights(options.begin).tensors).detect)

@@ -224,10 +224,19 @@ def _begin(job: LandmarkJob, path: Path) -> None:
     if path.is_dir():
         job.begin_with(checkpoints.load(path / CHECKPOINT).state["average"])
         return
+    job.go_on_from(second_of(path))
+
+
+def second_of(path: Path) -> LandmarkNetwork:
+    """The second network of an exported file.
+
+    Raises:
+        SystemExit: it holds the first network only.
+    """
     points = build_visage(path.name, read_weights(path).tensors).points
     if points is None:
         raise SystemExit(f"{path} holds the first network only: there is no second one to go on from.")
-    job.go_on_from(points)
+    return points
 
 
 if __name__ == "__main__":
