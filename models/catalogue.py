@@ -197,7 +197,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         builtin.DETECTOR,
         "detector",
         size=2917404,
-        sha256="9eee63d2f57c98d9ad786bf38a9cad261d1821e9dc895a3cb44d283f56e2a926",
+        sha256="ce75efd202fd1e57bd847eef5641cff126288b4c5388b9ef9f1b7b5a4e9b4d48",
     ),
     _built_in(
         builtin.RESTORER,
