@@ -203,7 +203,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         builtin.RESTORER,
         "restorer",
         size=6028486,
-        sha256="fae2c624f3c363e23e0f1679205ce489e573c97d62f252e7cdc7739b74c06882",
+        sha256="30b85beb3c0eddf28c30ad8412e7567b138fd2bf56ead3ba7a23f3827e8ef6df",
     ),
     KnownWeights(
         name="gfpgan-1.4",

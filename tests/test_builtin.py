@@ -29,12 +29,12 @@ BOTH = pytest.mark.parametrize(("name", "most"), [(builtin.DETECTOR, 3_000_000),
 # Of the photograph of the demo, as the shipped files found and restored it.
 FACE = (178.3, 53.7, 269.8, 177.6)
 LANDMARKS = ((203.3, 101.9), (246.8, 104.1), (222.9, 125.8), (202.6, 140.3), (243.3, 142.5))
-BEFORE, AFTER = 26.64, 27.74
+BEFORE, AFTER = 26.65, 27.83
 """PSNR of the face, dB."""
-TEXTURE = 0.68, 0.90
+TEXTURE = 0.68, 0.92
 """Fine texture of the face before and after, over that of the original."""
-SHARP = {1.0: 0.05, 0.5: 0.3}
-"""Most that a face that was hardly enlarged may change on average, in levels of 255, by fidelity; it was 0.02, 0.15."""
+SHARP = {1.0: 0.3, 0.5: 0.6}
+"""Most that a face that was hardly enlarged may change on average, in levels of 255, by fidelity; it was 0.21, 0.48."""
 PHOTOGRAPHED = 42
 """Faces given in dlib's photographs, which hold 43."""
 ALARMS = 1
