@@ -235,7 +235,7 @@ def second_of(path: Path) -> LandmarkNetwork:
     """
     points = build_visage(path.name, read_weights(path).tensors).points
     if points is None:
-        raise SystemExit(f"{path} holds the first network only: there is no second one to go on from.")
+        raise SystemExit(f"{path} holds the first network only: `training.landmarks --export` adds a second one.")
     return points
 
 
