@@ -16,7 +16,7 @@ from ..models.detectors import Detector
 from .composites import Recipe, Sources, composites
 from .labels import LabelledFace, Landmarks, label_folder, labels_file
 from .pictures import as_float, generator_of, read_picture
-from .sheets import Piece, around_face, free_pieces, joined_sheets, largest_square, sheets_of, single_face
+from .sheets import Piece, around_face, free_pieces, largest_square, sheets_of, single_face
 from .sources import views_of
 from .textures import MEASURING_PICTURES, generated, library_pictures
 
@@ -113,9 +113,7 @@ def measuring_sources(data: Path, judges: Sequence[Detector]) -> Sources:
                 scenes.append(largest_square(picture, face))
             if label.faces:
                 free += free_pieces(picture, label)
-    return Sources(
-        sheets_of(faces, _SHEET), sheets_of(scenes, _SHEET), joined_sheets([sheets_of([*free, *things()], _SHEET)])
-    )
+    return Sources(sheets_of(faces, _SHEET), sheets_of(scenes, _SHEET), sheets_of([*free, *things()], _SHEET))
 
 
 def composed(sources: Sources, count: int, *, worn: bool) -> list[Scene]:
