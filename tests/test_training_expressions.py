@@ -73,3 +73,15 @@ def test_faces_are_varied_by_turning_and_by_expressions() -> None:
     assert bool(((noses - eyes)[4:6, 0].abs() > 0.05 * _EYES).all())
     mouths = more.landmarks[:, 3:].mean(1)
     assert bool(((mouths[6:] - mouths[:6]).norm(dim=1) > 1e-3).all())
+
+
+def test_heads_in_profile_are_there_more_often() -> None:
+    faces = sheets(3)
+    landmarks = faces.landmarks.clone()
+    landmarks[1, 2, 0] += 0.6 * _EYES
+    some = Sheets(faces.levels, faces.boxes, landmarks)
+    more = varied(some, 40.0)
+    assert len(more) == 2 * (3 + 2) + 8
+    for number in range(10, 18):
+        assert torch.equal(more.levels[SIDE][number], some.levels[SIDE][1])
+        assert torch.equal(more.landmarks[number], landmarks[1]) and torch.equal(more.boxes[number], some.boxes[1])

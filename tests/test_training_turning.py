@@ -8,7 +8,7 @@ import pytest
 import torch
 from visage.faces.alignment import FFHQ
 from visage.training.sheets import Sheets, with_levels
-from visage.training.turning import relief, shown_places, turned, turned_points
+from visage.training.turning import in_profile, relief, shown_places, turned, turned_points
 
 SIDE = 256
 # Half a sheet in distances of the eyes, and where the middle between the eyes lies on it.
@@ -75,6 +75,15 @@ def test_a_turned_head_is_turned_further() -> None:
     moved[:, 2, 0] += 0.1 * _EYES
     after = turned(Sheets(before.levels, before.boxes, moved), 40.0, 3)
     assert bool((after.landmarks[:, 2, 0] - after.landmarks[:, :2, 0].mean(1) > 0.1 * _EYES).all())
+
+
+def test_profiles_are_told_from_heads_turned_a_little() -> None:
+    """Also of a head that lies on its side."""
+    landmarks = (sheets(1).landmarks - torch.tensor([0.0, _HEIGHT])) / _EYES
+    little, far, nearly = (turned_points(landmarks, math.radians(angle)) for angle in (20, 60, 55))
+    lying = torch.stack((-far[..., 1], far[..., 0]), -1)
+    many = torch.cat([landmarks, little, far, nearly, lying])
+    assert in_profile(Sheets({}, many.new_zeros(5, 4), many)).tolist() == [False, False, True, True, True]
 
 
 def test_boxes_keep_the_landmarks() -> None:

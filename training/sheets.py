@@ -53,6 +53,11 @@ class Sheets:
         levels = {side: level[::step] for side, level in self.levels.items()}
         return Sheets(levels, self.boxes[::step], self.landmarks[::step])
 
+    def only(self, numbers: Tensor) -> Sheets:
+        """Those of these numbers, in their order, as often as they are named."""
+        levels = {side: level[numbers] for side, level in self.levels.items()}
+        return Sheets(levels, self.boxes[numbers], self.landmarks[numbers])
+
     def level_for(self, side: float) -> int:
         """The smallest level with at least ``side`` pixels, or the largest there is."""
         return min((one for one in self.levels if one >= side), default=max(self.levels))

@@ -34,6 +34,9 @@ _FINE = 8
 _ANGLES = 8
 # A head whose nose is this far from the middle is turned that way already, and is turned further.
 _TURNED = 0.04
+# How far the nose of a head in profile is from the line from between the eyes to the middle of the mouth, over its
+# length: about from 50 degrees on; which of the portraits those are was looked at.
+_PROFILE = 0.37
 
 
 def relief(x: Tensor, y: Tensor) -> Tensor:
@@ -96,6 +99,15 @@ def _drawn(sheets: Sheets, seed: int) -> list[int]:
         nose = float(apply(invert(head_to_sheet(five)), five)[2, 0])
         numbers.append(2 * step + (int(nose > 0) if abs(nose) > _TURNED else drawn % 2))
     return numbers
+
+
+def in_profile(sheets: Sheets) -> Tensor:
+    """``[N]``: whether a head is turned far to the side: its nose is off the axis of the face by this part of it."""
+    left_eye, right_eye, nose, *mouth = sheets.landmarks.unbind(1)
+    eyes = (left_eye + right_eye) / 2
+    axis = (mouth[0] + mouth[1]) / 2 - eyes
+    beside = axis[:, 0] * (nose - eyes)[:, 1] - axis[:, 1] * (nose - eyes)[:, 0]
+    return beside.abs() / axis.square().sum(1) > _PROFILE
 
 
 def _read(picture: Tensor, grid: Tensor, corners: bool) -> Tensor:
