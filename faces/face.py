@@ -24,7 +24,6 @@ class Face:
             nothing tells.
         outline: polygon around the face from a segmentation network, or ``None``.
         index: place among the faces of the frame: in reading order, unless they were put in another.
-        track: identity across the frames of a video, or ``None``.
     """
 
     box: Box
@@ -34,7 +33,6 @@ class Face:
     roll: float | None = None
     outline: tuple[Point, ...] | None = None
     index: int = 0
-    track: int | None = None
 
     @property
     def width(self) -> float:

@@ -140,11 +140,7 @@ def _merged(works: Sequence[Work], frame: int, faces: Faces, refiner: Refiner, s
 
 def _seed(face: Face, settings: RefineSettings) -> int:
     first, kind = settings.prompts.seed, settings.prompts.seeds
-    if kind == "all the same":
-        return first
-    if kind == "by track" and face.track is not None:
-        return (first + face.track) % SEEDS
-    return (first + face.index) % SEEDS
+    return first if kind == "all the same" else (first + face.index) % SEEDS
 
 
 def _denoise(face: Face, faces: Faces, settings: RefineSettings) -> float:

@@ -17,8 +17,8 @@ class PromptSettings:
     Attributes:
         prompt, negative_prompt: texts in the language of :mod:`.prompts`; empty for the model's own prompt.
         seed: of the noise of the first face.
-        seeds: whether each face of a frame gets a seed of its own (``seed`` plus its place in reading order), all the
-            same one, or one by its track through a video.
+        seeds: whether each face of a frame gets a seed of its own (``seed`` plus its place in reading order), or all
+            the same one.
     """
 
     prompt: str = setting(
@@ -33,10 +33,9 @@ class PromptSettings:
     seed: int = setting(
         0, "Where the noise comes from: the same seed gives the same face.", low=0, high=2**64 - 1, seed=True
     )
-    seeds: Literal["each face", "all the same", "by track"] = setting(
+    seeds: Literal["each face", "all the same"] = setting(
         "each face",
-        "each face: seed + its number, in reading order. all the same: one noise for all. by track: a face that is "
-        "followed through a video keeps its noise.",
+        "each face: seed + its number, in reading order. all the same: one noise for all.",
         advanced=True,
     )
 

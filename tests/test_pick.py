@@ -147,10 +147,10 @@ def test_entries_are_for_all_images_or_for_the_one_that_they_name() -> None:
 
 def test_order_and_everything_else_of_a_face_are_kept() -> None:
     marks = ((50.0, 60.0), (90.0, 60.0), (70.0, 80.0), (55.0, 100.0), (85.0, 100.0))
-    backwards = numbered([ROW[2], ROW[1], Face(ROW[0].box, 0.7, "child", marks, roll=3.0, track=4)])
+    backwards = numbered([ROW[2], ROW[1], Face(ROW[0].box, 0.7, "child", marks, roll=3.0)])
     (choice,) = pick(Faces(WIDTH, HEIGHT, (backwards,)), PickSettings(f"leave {MIDDLE}"))
     assert [face.index for face in choice.taken] == [0, 1]
-    assert choice.taken[1] == Face(ROW[0].box, 0.7, "child", marks, roll=3.0, index=1, track=4)
+    assert choice.taken[1] == Face(ROW[0].box, 0.7, "child", marks, roll=3.0, index=1)
     assert choice.left_out[0].face.index == 1
 
 

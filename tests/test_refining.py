@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from visage import fields
 from visage.faces.face import Face, Faces
 from visage.fields import build
 from visage.models.host import Progress, TorchHost
@@ -140,11 +141,14 @@ def test_each_face_has_its_own_seed_and_the_same_again() -> None:
     assert seeds(prompt="a [SEP:9] b") == [2**64 - 1, 9]
 
 
-def test_seeds_can_follow_a_track() -> None:
-    painter = Painter()
-    faces = Faces(240, 200, ((Face(LEFT, index=0, track=5), Face(RIGHT, index=1)),))
-    refine(picture(), faces, painter, HOST, settings_of(seed=100, seeds="by track"))
-    assert [work.seed for work in painter.works] == [105, 101]
+def test_every_choice_of_seeds_does_something() -> None:
+    (setting,) = (setting for setting in fields.settings_of(RefineSettings) if setting.name == "seeds")
+    given = set()
+    for choice in setting.choices:
+        painter = Painter()
+        refine(picture(), faces_of(LEFT, RIGHT), painter, HOST, settings_of(seed=100, seeds=choice))
+        given.add(tuple(work.seed for work in painter.works))
+    assert len(given) == len(setting.choices)
 
 
 def test_the_order_of_faces_does_not_matter() -> None:
