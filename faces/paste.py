@@ -15,8 +15,8 @@ from .geometry import apply, compose, invert, resize_matrix
 from .memory import duplicate
 from .sampling import Interpolation, view
 
-# How fast a crop gives way to a neighbour's where both cover a pixel: standard deviation, as a share of the crop's
-# side, of its claim around its centre. A quarter is the radius of the face itself in an FFHQ crop.
+# How fast a crop gives way to a neighbour's where both cover a pixel: standard deviation, as a share of each of the
+# crop's sides, of its claim around its centre. A quarter is the radius of the face itself in an FFHQ crop.
 _CLAIM = 0.25
 
 Box = tuple[int, int, int, int]
@@ -53,15 +53,6 @@ class Patch:
     region: Tensor | None = None
     from_region: Tensor | None = None
 
-    @property
-    def centre(self) -> Point:
-        (ax, ay), _, (bx, by), _ = self.corners
-        return (ax + bx) / 2, (ay + by) / 2
-
-    @property
-    def side(self) -> float:
-        return math.dist(self.corners[0], self.corners[1])
-
     def mask_in(self, box: Box) -> Tensor:
         """``[h, w]``: the mask on the pixels of a box of the frame, 0 where the region is."""
         left, top, right, bottom = box
@@ -73,12 +64,12 @@ class Patch:
         return window[..., 0]
 
     def pixels_in(self, box: Box, out: Tensor) -> Tensor:
-        """The crop on the pixels of a box of the frame, written to ``out`` ``[h, w, 3]``. Black beyond the crop, where
-        its mask is 0."""
+        """The crop on the pixels of a box of the frame, written to ``out`` ``[h, w, 3]``. It goes on beyond its border:
+        where it shrinks, a pixel of the frame near the border takes in more than the crop holds."""
         left, top, right, bottom = box
         height, width = bottom - top, right - left
         matrix, how = self.from_pixels, self.interpolation
-        return view(self.pixels, matrix, height, width, how, border="zero", left=left, top=top, out=out)
+        return view(self.pixels, matrix, height, width, how, left=left, top=top, out=out)
 
 
 def paste(
@@ -178,9 +169,10 @@ def blend(result: Tensor, changed: Tensor, frames: Tensor, patches: Sequence[Pat
     The cost grows with the area of the patches and not with that of the frames. A pixel whose mask is 0 keeps its
     very bits.
 
-    Where patches overlap, every one's part is weighted by its mask and by how near the pixel is to the centre of its
-    crop, and the parts add up to one: nothing is blended twice, each face comes from the crop that is centred on it,
-    and the order of the faces does not matter. All patches of a frame must therefore be given together.
+    Where patches overlap, as much changes as the strongest of their masks says, and that is shared among them by mask
+    and by how near the pixel is to the centre of each crop: nothing is blended twice, nothing of the frame shows
+    through where one of them covers it, each face comes from the crop that is centred on it, and the order of the
+    faces does not matter. All patches of a frame must therefore be given together.
 
     Args:
         result, frames: ``[B, H, W, C]``.
@@ -192,7 +184,7 @@ def blend(result: Tensor, changed: Tensor, frames: Tensor, patches: Sequence[Pat
     scratch = torch.empty(2, most * 3, device=frames.device)
     for patch in patches:
         left, top, right, bottom = patch.box
-        rivals = [other for other in patches if other is not patch and _overlap(patch, other)]
+        rivals = [other for other in patches if other is not patch and _meet(patch, other)]
         amount = _share(patch, rivals)
         if strength < 1:
             amount *= strength
@@ -209,25 +201,8 @@ def blend(result: Tensor, changed: Tensor, frames: Tensor, patches: Sequence[Pat
         changed[patch.frame, top:bottom, left:right].add_(amount).clamp_(max=1)
 
 
-def _overlap(one: Patch, two: Patch) -> bool:
-    """Whether two squares share a pixel: no side of either separates them."""
-    if one.frame != two.frame or _intersection(one.box, two.box) is None:
-        return False
-    return not (_separated(one, two) or _separated(two, one))
-
-
-def _separated(one: Patch, two: Patch) -> bool:
-    (ax, ay), (bx, by), (cx, cy), _ = one.corners
-    for dx, dy in ((bx - ax, by - ay), (cx - bx, cy - by)):
-        own = [x * dx + y * dy for x, y in one.corners]
-        others = [x * dx + y * dy for x, y in two.corners]
-        if max(own) <= min(others) or max(others) <= min(own):
-            return True
-    return False
-
-
 def _share(patch: Patch, rivals: Sequence[Patch]) -> Tensor:
-    """``[h, w]``: the mask of a patch, less what belongs to rivals. The parts of all add up to one whole."""
+    """``[h, w]``: how much of a patch is blended in. The shares of all add up to the strongest mask."""
     left, top, _, _ = patch.box
     mask = patch.mask_in(patch.box)
     boxes = [box for other in rivals if (box := _intersection(patch.box, other.box))]
@@ -240,22 +215,32 @@ def _share(patch: Patch, rivals: Sequence[Patch]) -> Tensor:
         max(box[3] for box in boxes),
     )
     part = mask[contested[1] - top : contested[3] - top, contested[0] - left : contested[2] - left]
-    own = _claim(patch, part, contested)
-    total = own.clone()
+    own = part * _claim(patch, contested, part.device)
+    total, most = own.clone(), part.clone()
     for other in rivals:
-        total += _claim(other, other.mask_in(contested), contested)
-    # Where the claims underflow the masks are as good as 0.
-    part *= torch.where(total > 0, own / total.clamp_min(torch.finfo(total.dtype).tiny), torch.ones_like(own))
+        rival = other.mask_in(contested)
+        most = torch.maximum(most, rival)
+        total += rival.mul_(_claim(other, contested, part.device))
+    # Where no mask is above 0 there is nothing to share.
+    part.copy_(most * own / total.clamp_min(torch.finfo(total.dtype).tiny))
     return mask
 
 
-def _claim(patch: Patch, mask: Tensor, box: Box) -> Tensor:
-    """``[h, w]``: the mask of a patch within a box of the frame, fading with the distance from the crop's centre."""
+def _claim(patch: Patch, box: Box, device: torch.device) -> Tensor:
+    """``[h, w]``: how strongly a patch claims the pixels of a box of the frame, 1 at its centre. Along either of its
+    sides it fades in proportion to that side."""
     left, top, right, bottom = box
-    (x, y), deviation = patch.centre, _CLAIM * patch.side
-    across = torch.exp(((torch.arange(left, right, device=mask.device) - x) / deviation) ** 2 / -2)
-    down = torch.exp(((torch.arange(top, bottom, device=mask.device) - y) / deviation) ** 2 / -2)
-    return mask * across * down[:, None]
+    (ax, ay), (bx, by), (cx, cy), _ = patch.corners
+    x = torch.arange(left, right, device=device) - (ax + cx) / 2
+    y = torch.arange(top, bottom, device=device)[:, None] - (ay + cy) / 2
+    squares = x.new_zeros(())
+    for dx, dy in ((bx - ax, by - ay), (cx - bx, cy - by)):
+        squares = squares + ((x * dx + y * dy) / (dx * dx + dy * dy) / _CLAIM).square()
+    return squares.div_(-2).exp_()
+
+
+def _meet(one: Patch, two: Patch) -> bool:
+    return one.frame == two.frame and _intersection(one.box, two.box) is not None
 
 
 def _intersection(one: Box, two: Box) -> Box | None:

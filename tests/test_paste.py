@@ -13,7 +13,7 @@ from visage.faces.alignment import FFHQ
 from visage.faces.crops import Crops, extract, extract_mask, inside_frame, plan_crops
 from visage.faces.face import Face
 from visage.faces.masks import soft_square
-from visage.faces.paste import paste
+from visage.faces.paste import Box, Patch, blend, paste
 
 
 def face(x: float, y: float, side: float, degrees: float = 0.0) -> Face:
@@ -158,6 +158,67 @@ def test_where_two_faces_touch_each_keeps_its_own_middle() -> None:
     assert float(result[0, 60, 90, 0]) > 0.9
     assert float(result[0, 60, 150, 2]) > 0.9
     assert torch.allclose(result[0, 60, 120], torch.tensor([0.5, 0, 0.5]), atol=0.02)
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        [(200, 200, 220), (330, 280, 110)],
+        [(200, 200, 260), (290, 300, 60)],
+        [(180, 200, 150, 20), (300, 210, 150, -35), (240, 300, 200, 90)],
+    ],
+)
+def test_a_neighbour_takes_nothing_from_what_a_face_covers(places) -> None:
+    """As much changes together as the strongest does alone: nothing of the frame shows through in between."""
+    frames = torch.full((1, 400, 480, 3), 0.2)
+
+    def pasted(*chosen) -> tuple[torch.Tensor, torch.Tensor]:
+        crops = crops_of(frames, *(face(*place) for place in chosen))
+        return paste(frames, crops, torch.ones(len(chosen), 128, 128, 3), masks_of(crops))
+
+    together, changed = pasted(*places)
+    alone = torch.stack([pasted(place)[1] for place in places]).amax(0)
+    torch.testing.assert_close(changed, alone, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        together, torch.lerp(frames, torch.ones_like(frames), alone[..., None]), atol=1e-5, rtol=0
+    )
+
+
+def test_no_frame_shows_through_at_the_ends_of_a_tall_patch() -> None:
+    """A person's box: its claim must not be lost to the faint edge of a neighbour's at its feet."""
+    frames = torch.full((1, 400, 200, 3), 0.2)
+    tall, wide = upright_patch((20, 10, 80, 390)), upright_patch((60, 150, 190, 395))
+    alone = []
+    for patches in ([tall], [wide], [tall, wide]):
+        result, changed = frames.clone(), torch.zeros(1, 400, 200)
+        blend(result, changed, frames, patches, 1.0)
+        alone.append(changed)
+        torch.testing.assert_close(result[..., 0], 0.2 + 0.8 * changed, atol=1e-5, rtol=0)
+    torch.testing.assert_close(alone[2], torch.maximum(alone[0], alone[1]), atol=1e-5, rtol=0)
+
+
+def upright_patch(box: Box) -> Patch:
+    """White, with an edge of 20 pixels."""
+    left, top, right, bottom = box
+    height, width = bottom - top, right - left
+    across = torch.minimum(torch.arange(width), torch.arange(width).flip(0))
+    down = torch.minimum(torch.arange(height), torch.arange(height).flip(0))
+    mask = (torch.minimum(across, down[:, None]) / 20).clamp(max=1)
+    corners = tuple((x - 0.5, y - 0.5) for x, y in ((left, top), (right, top), (right, bottom), (left, bottom)))
+    here = torch.tensor([[1.0, 0.0, left], [0.0, 1.0, top]], dtype=torch.float64)
+    return Patch(0, box, corners, torch.ones(height, width, 3), mask[..., None], here, here, "bilinear")
+
+
+@pytest.mark.parametrize("degrees", [0, 25])
+@pytest.mark.parametrize("side", [6, 11, 20, 40])
+def test_small_faces_have_no_dark_rim(side, degrees) -> None:
+    """A crop that is shrunk to a few pixels: what lies beyond its border must not be read as black."""
+    frames = torch.full((1, 60, 60, 3), 0.8)
+    crops = crops_of(frames, face(30.3, 29.6, side, degrees), size=512)
+    for mask in (soft_square(512), soft_square(512, feather=0.005)):
+        result, changed = paste(frames, crops, torch.full((1, 512, 512, 3), 0.8), mask[None])
+        assert float(changed.max()) > 0.5
+        torch.testing.assert_close(result, frames, atol=1e-5, rtol=0)
 
 
 def test_a_batch_of_frames_is_its_frames_alone() -> None:
