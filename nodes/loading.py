@@ -39,7 +39,7 @@ class LoadFaceDetector(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, model_name: str = "") -> bool | str:
+    def validate_inputs(cls, model_name: str | None = "") -> bool | str:
         return _is_there(folders.DETECTORS, model_name)
 
     @classmethod
@@ -89,7 +89,7 @@ class LoadFaceRestorer(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, model_name: str = "") -> bool | str:
+    def validate_inputs(cls, model_name: str | None = "") -> bool | str:
         return _is_there(folders.RESTORERS, model_name)
 
     @classmethod
@@ -122,7 +122,7 @@ class LoadFaceParser(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, model_name: str = "") -> bool | str:
+    def validate_inputs(cls, model_name: str | None = "") -> bool | str:
         return _is_there(folders.PARSERS, model_name)
 
     @classmethod
@@ -146,7 +146,7 @@ class LoadFaceEmbedder(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, model_name: str = "") -> bool | str:
+    def validate_inputs(cls, model_name: str | None = "") -> bool | str:
         return _is_there(folders.EMBEDDERS, model_name)
 
     @classmethod
@@ -161,8 +161,11 @@ def _model_input(models: folders.ModelFolders) -> io.Combo.Input:
     )
 
 
-def _is_there(models: folders.ModelFolders, name: str) -> bool | str:
+def _is_there(models: folders.ModelFolders, name: str | None) -> bool | str:
     """Stands in for ComfyUI's check of the list, whose message does not say where files belong."""
+    # From a link it is still unknown here and arrives as None.
+    if name is None:
+        return True
     try:
         folders.path_of(models, name)
     except FileNotFoundError as error:

@@ -56,8 +56,11 @@ class LoadDiffusersInpaint(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, model_name: str = "") -> bool | str:
-        # Stands in for ComfyUI's check of the list, whose message does not say where files belong.
+    def validate_inputs(cls, model_name: str | None = "") -> bool | str:
+        # Stands in for ComfyUI's check of the list, whose message does not say where files belong. From a link the name
+        # is still unknown here and arrives as None.
+        if model_name is None:
+            return True
         try:
             inpainters.path_of(model_name)
         except FileNotFoundError as error:

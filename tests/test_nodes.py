@@ -572,6 +572,15 @@ def test_only_names_of_the_list_are_taken(pack: ModuleType, models: Path, name: 
     assert pack.LoadFaceDetector.validate_inputs(model_name="face_yolov8m.pt") is True
 
 
+@pytest.mark.parametrize("kind", ["Detector", "Restorer", "Parser", "Embedder"])
+def test_a_name_from_a_link_is_checked_when_it_is_known(pack: ModuleType, kind: str) -> None:
+    node = getattr(pack, f"LoadFace{kind}")
+    assert node.validate_inputs(model_name=None) is True
+    more = [] if kind in {"Detector", "Embedder"} else ["fp32"]
+    with pytest.raises(FileNotFoundError, match=f"There is no face {kind.lower()} called 'linked.pt'"):
+        node.execute("linked.pt", *more)
+
+
 def test_folders_of_others_keep_their_places_and_suffixes(pack: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     import folder_paths
     from visage.nodes import folders

@@ -74,6 +74,8 @@ def test_models_are_found_in_both_places_and_nowhere_else(nodes: ModuleType, pla
     assert not {"notes", "author", "old.ckpt"} & set(model.options)
     assert precision.default == "auto"
     assert nodes.LoadDiffusersInpaint.validate_inputs("Tiny") is True
+    # From a link: checked when it is known, as below.
+    assert nodes.LoadDiffusersInpaint.validate_inputs(None) is True
     for name in ("../diffusers/Tiny", str(places / "diffusers" / "Tiny"), "old.ckpt", ""):
         assert "no diffusion model called" in nodes.LoadDiffusersInpaint.validate_inputs(name)
         with pytest.raises(FileNotFoundError, match="models/checkpoints"):
