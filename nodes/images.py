@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import comfy.model_management
 import torch
 from torch import Tensor
@@ -20,12 +22,7 @@ def frames_of(image: Tensor) -> Tensor:
         raise ValueError(f"Expected images [batch, height, width, 3 or 4], got {list(image.shape)}.")
     if image.numel() == 0:
         raise ValueError(f"There is no image in the batch: {list(image.shape)}. Check the node that made it.")
-    finite = image.isfinite().flatten(1).all(1)
-    if not bool(finite.all()):
-        number = int((~finite).nonzero()[0]) + 1
-        raise ValueError(
-            f"Image {number} holds values that are no numbers (NaN or infinite). Check the node that made it."
-        )
+    _check_numbers("Image", image)
     return image.float()
 
 
@@ -54,3 +51,23 @@ def to_socket(pixels: Tensor) -> Tensor:
 def nothing_changed(image: Tensor) -> Tensor:
     """The MASK that says that nothing of an IMAGE changed."""
     return to_socket(torch.zeros(image.shape[:3]))
+
+
+def _check_numbers(what: str, frames: Tensor) -> None:
+    """
+    Args:
+        what: to call one of the frames.
+        frames: ``[B, ...]``, at least one.
+
+    Raises:
+        ValueError: one of them holds NaN or infinite values; names the first.
+    """
+    # A sum takes no memory, where a test of every value takes more than the batch has. It is no number where one value
+    # is none; it may be infinite, too, where all are finite but large.
+    wide = torch.promote_types(frames.dtype, torch.float32)
+    sums = torch.stack([frame.sum(dtype=wide) for frame in frames]).tolist()
+    for number, total in enumerate(sums):
+        if not math.isfinite(total) and not bool(frames[number].isfinite().all()):
+            raise ValueError(
+                f"{what} {number + 1} holds values that are no numbers (NaN or infinite). Check the node that made it."
+            )

@@ -14,6 +14,7 @@ TESTS = Path(__file__).resolve().parent
 NODE_TESTS = (
     "test_nodes.py",
     "test_nodes_bridges.py",
+    "test_nodes_images.py",
     "test_nodes_refine.py",
     "test_nodes_refine_diffusers.py",
     "test_nodes_regions.py",

@@ -1,0 +1,61 @@
+"""What comes in on IMAGE and MASK sockets, on the stand-in for ComfyUI or on a real one."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from visage.tests import comfy_side
+
+TYPES = (torch.float32, torch.float16, torch.bfloat16)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    comfy_side.begin(tmp_path_factory.getbasetemp() / "comfyui")
+    import visage.nodes.images
+
+    return visage.nodes.images
+
+
+class Made(TorchDispatchMode):
+    """Adds up the bytes of the tensors that are made in the meantime."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, Tensor):
+            self.bytes += made.numel() * made.element_size()
+        return made
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), float("-inf")])
+def test_the_first_image_that_is_none_is_named(images: ModuleType, kind: torch.dtype, wrong: float) -> None:
+    batch = torch.rand(4, 8, 9, 3).to(kind)
+    batch[1:3, 5, 6, 2] = wrong
+    with pytest.raises(ValueError, match=r"Image 2 holds values that are no numbers"):
+        images.frames_of(batch)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_large_numbers_are_numbers(images: ModuleType, kind: torch.dtype) -> None:
+    largest = torch.full((2, 300, 300, 3), torch.finfo(kind).max, dtype=kind)
+    assert torch.equal(images.frames_of(largest), largest.float())
+    # Far more than half precision can hold in a sum.
+    white = torch.ones(1, 300, 300, 3, dtype=kind)
+    assert torch.equal(images.frames_of(white), white.float())
+
+
+def test_looking_for_what_is_no_number_takes_no_memory(images: ModuleType) -> None:
+    batch = torch.rand(8, 64, 64, 3)
+    with Made() as made:
+        assert images.frames_of(batch) is batch
+    assert made.bytes < batch.numel() * batch.element_size() / 100
