@@ -27,16 +27,33 @@ def frames_of(image: Tensor) -> Tensor:
 
 
 def region_of(mask: Tensor | None, image: Tensor) -> Tensor | None:
-    """A MASK as the region where an image may change: ``[B or 1, H, W]`` float32, or ``None`` for everywhere.
+    """A MASK as the region of an image ``[B, H, W, C]`` that it is for: as :func:`region_in` has it."""
+    return region_in(mask, image.shape[1], image.shape[2])
 
-    The black 64 x 64 mask that LoadImage gives for an image without alpha means "no mask", not "nowhere".
+
+def region_in(mask: Tensor | None, height: int, width: int) -> Tensor | None:
+    """A MASK as a region of frames of that size: ``[B or 1, H, W]`` float32 0..1, or ``None`` for everywhere.
+
+    The black 64 x 64 mask that LoadImage gives for an image without alpha means "no mask", not "nowhere". A mask
+    ``[H, W]`` is one for all frames. Whether it has their size is for those who use it to check.
+
+    Raises:
+        ValueError: it holds no mask, or is of another shape, or a value in it is no number.
     """
-    if mask is None or is_no_mask(mask, image.shape[1], image.shape[2]):
+    if mask is None:
         return None
-    return mask.float().clamp(0, 1)
+    layers = mask[None] if mask.ndim == 2 else mask
+    if layers.ndim != 3:
+        raise ValueError(f"Expected masks [batch, height, width], got {list(mask.shape)}. Check the node that made it.")
+    if layers.numel() == 0:
+        raise ValueError(f"There is no mask in the batch: {list(mask.shape)}. Check the node that made it.")
+    if _is_no_mask(layers, height, width):
+        return None
+    _check_numbers("Mask", layers)
+    return layers.float().clamp(0, 1)
 
 
-def is_no_mask(mask: Tensor, height: int, width: int) -> bool:
+def _is_no_mask(mask: Tensor, height: int, width: int) -> bool:
     """Whether a MASK is what LoadImage gives for an image without alpha, and not one made for frames of that size."""
     return tuple(mask.shape[-2:]) == _NO_MASK and (height, width) != _NO_MASK and not bool(mask.any())
 

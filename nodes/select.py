@@ -11,7 +11,7 @@ from ..faces.face import Faces
 from ..faces.selection import Choice, SelectSettings, choose, overlaps, places
 from ..fields import build
 from .chosen import chosen_outputs, sorted_out
-from .images import is_no_mask
+from .images import region_in
 from .setting_widgets import setting_widgets
 from .showing import show_text
 from .types import FacesSocket
@@ -64,19 +64,20 @@ def chosen(faces: Faces, settings: SelectSettings, region: Tensor | None) -> lis
     """What becomes of the faces of each frame.
 
     Raises:
-        ValueError: the region is of another size than the frames, or the indices cannot be read.
+        ValueError: the region is none (:func:`region_in`) or of another size than the frames, or the indices cannot be
+            read.
     """
     width, height, frames = faces.width, faces.height, len(faces.frames)
-    if region is None or is_no_mask(region, height, width):
+    layers = region_in(region, height, width)
+    if layers is None:
         return [choose(found, width, height, settings) for found in faces.frames]
-    number, tall, wide = region.shape
+    number, tall, wide = layers.shape
     if (wide, tall) != (width, height) or number not in (1, frames):
         raise ValueError(
             f"The region must be of the size of the image, {width} x {height} pixels, for each of {frames} image(s) or "
             f"one for all. It has {number} of {wide} x {tall}."
         )
-    layers = region.float().clamp(0, 1).expand(frames, -1, -1)
     return [
         choose(found, width, height, settings, overlaps(found, layer))
-        for found, layer in zip(faces.frames, layers, strict=True)
+        for found, layer in zip(faces.frames, layers.expand(frames, -1, -1), strict=True)
     ]

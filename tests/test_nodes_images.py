@@ -59,3 +59,33 @@ def test_looking_for_what_is_no_number_takes_no_memory(images: ModuleType) -> No
     with Made() as made:
         assert images.frames_of(batch) is batch
     assert made.bytes < batch.numel() * batch.element_size() / 100
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_the_first_mask_that_is_none_is_named(images: ModuleType, kind: torch.dtype, wrong: float) -> None:
+    masks = torch.rand(3, 8, 9).to(kind)
+    masks[1, 2, 3] = wrong
+    with pytest.raises(ValueError, match=r"Mask 2 holds values that are no numbers .* Check the node"):
+        images.region_of(masks, torch.zeros(3, 8, 9, 3))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (torch.ones(2, 1, 8, 9), r"Expected masks \[batch, height, width\], got \[2, 1, 8, 9\]"),
+        (torch.ones(9), r"got \[9\]"),
+        (torch.ones(0, 8, 9), r"There is no mask in the batch"),
+    ],
+)
+def test_what_is_no_mask_is_refused(images: ModuleType, wrong: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        images.region_of(wrong, torch.zeros(2, 8, 9, 3))
+
+
+def test_a_mask_without_a_batch_is_one_for_all_images(images: ModuleType) -> None:
+    image = torch.zeros(2, 8, 9, 3)
+    mask = torch.rand(8, 9) * 2
+    assert torch.equal(images.region_of(mask, image), mask.clamp(0, 1)[None])
+    assert images.region_of(torch.zeros(64, 64), image) is None
+    assert images.region_of(None, image) is None

@@ -81,12 +81,15 @@ def test_a_region_takes_or_leaves_faces(pack: ModuleType) -> None:
     each = torch.cat([left, left, 1 - left])
     assert boxes(select(pack, region=each).result[0]) == [[LARGE.box], [], [SMALL.box]]
     assert boxes(select(pack, region=left.half()).result[0]) == [[LARGE.box], [], []]
+    assert boxes(select(pack, region=left[0]).result[0]) == [[LARGE.box], [], []]
 
 
 def test_a_region_of_another_size_is_an_error_but_the_mask_of_no_alpha_is_none(pack: ModuleType) -> None:
     for wrong in (torch.ones(1, 64, 64), torch.ones(2, 120, 160), torch.zeros(1, 160, 120)):
         with pytest.raises(ValueError, match="160 x 120 pixels, for each of 3"):
             select(pack, region=wrong)
+    with pytest.raises(ValueError, match="Mask 1 holds values that are no numbers"):
+        select(pack, region=torch.full((1, 120, 160), torch.nan))
     assert select(pack, region=torch.zeros(1, 64, 64)).result[0] == FACES
 
 
