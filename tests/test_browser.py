@@ -244,6 +244,28 @@ def test_the_keyboard_does_it_too(page: Browser) -> None:
     assert page.wait(lambda: page.find(".visage-pick-drawn"))
 
 
+def test_keys_stay_in_the_picture_and_do_not_delete_the_node(page: Browser) -> None:
+    from selenium.webdriver import Keys
+
+    before = choice(page)
+    page.script(
+        "app.canvas.selectItems([app.rootGraph.nodes.find((node) => node.type === arguments[0])])",
+        PICKER,
+    )
+    page.script("document.querySelector('.visage-pick-button[title^=Add]').focus()")
+    press(page, Keys.ARROW_LEFT, Keys.BACKSPACE)
+    assert choice(page) == before
+    press(page, Keys.SPACE)
+    assert status(page).startswith("Box 2 added.")
+    press(page, Keys.DELETE)
+    assert choice(page) == before
+    # Where the box was, the picture has the focus now.
+    for key in (Keys.DELETE, Keys.BACKSPACE, Keys.ARROW_LEFT):
+        press(page, key)
+        assert page.script("return app.rootGraph.nodes.some((node) => node.type === arguments[0])", PICKER)
+    assert choice(page) == before
+
+
 def test_the_choice_is_kept_over_a_reload_and_the_picture_with_it(page: Browser) -> None:
     kept, taken = choice(page), is_taken(page)
     assert kept.count("leave") == 2

@@ -340,7 +340,8 @@ export class FacePicker {
     this.frame.addEventListener("pointermove", (event) => this.#pull(event));
     this.frame.addEventListener("pointerup", (event) => this.#release(event));
     this.frame.addEventListener("pointercancel", () => this.#stop());
-    this.boxes.addEventListener("keydown", (event) => this.#key(event));
+    // On all of it: the focus may also be on a button, or on the picture where a box was taken away.
+    this.element.addEventListener("keydown", (event) => this.#key(event));
   }
 
   /** @param {PointerEvent} event */
@@ -471,7 +472,7 @@ export class FacePicker {
       this.#move(hit, (shiftKey ? resized : moved)(this.#boxOf(hit), across, down));
       return true;
     }
-    // Keys that would delete or move the node.
+    // Keys that would delete or move the node, whatever has the focus. Buttons keep theirs.
     return key === "Delete" || key === "Backspace" || key in ARROWS;
   }
 }
