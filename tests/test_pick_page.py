@@ -206,7 +206,8 @@ def test_the_last_run_of_the_same_workflow_and_node_is_shown(folder: Path) -> No
 
     history = {
         "a": run(3, "ours", **{"5": {"pick": [3]}}),
-        "b": run(9, "ours", **{"5": {"pick": [9]}, "5:7": {"pick": [7]}}),
+        # The server negates the number of a run that was put in front of the queue.
+        "b": run(-9, "ours", **{"5": {"pick": [9]}, "5:7": {"pick": [7]}}),
         "c": run(11, "theirs", **{"5": {"pick": [11]}}),
         "d": run(12, None, **{"5": {"pick": [12]}}),
         "e": run(13, "ours", **{"6": {}}),

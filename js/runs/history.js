@@ -11,14 +11,15 @@
 
 /**
  * The last output of a node of a workflow, or undefined where there is none.
- * @param {Record<string, Run>} history
+ * @param {Record<string, Run>} history in the order in which the server ran them. Their numbers say something else: a
+ *   run that was put in front of the queue has a negative one.
  * @param {string} workflow its id
  * @param {string} node its id as the server knows it: "3", and "5:3" in a subgraph
  * @returns {Record<string, unknown[]> | undefined}
  */
 export function lastOutput(history, workflow, node) {
   return Object.values(history)
-    .filter((run) => run.prompt[3]?.extra_pnginfo?.workflow?.id === workflow && run.outputs[node] !== undefined)
-    .sort((a, b) => b.prompt[0] - a.prompt[0])
-    .map((run) => run.outputs[node])[0];
+    .filter((run) => run.prompt[3]?.extra_pnginfo?.workflow?.id === workflow)
+    .map((run) => run.outputs[node])
+    .findLast((output) => output !== undefined);
 }
