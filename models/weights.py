@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import pickle
-import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from torch import Tensor
+
+from . import pickles
 
 # Training scripts wrap the tensors; the averaged ("ema") ones are the ones meant for use.
 _WRAPPERS = ("params_ema", "g_ema", "params", "state_dict", "model_state_dict", "model", "net")
@@ -32,12 +32,28 @@ DAMAGE = (
     AssertionError,
     OverflowError,
     struct.error,
+    pickle.UnpicklingError,
 )
 _TRY_AGAIN = "Delete it and download it again."
 
 
 class WeightsError(Exception):
     """A weight file that cannot be used. The message names the file and says what to do."""
+
+
+class RefusedError(WeightsError):
+    """A pickle that asks for more than plain data.
+
+    Attributes:
+        names: what it asks for, sorted.
+    """
+
+    def __init__(self, path: Path, names: Iterable[str]) -> None:
+        self.names = sorted(names)
+        super().__init__(
+            f"{path.name} was refused: it asks for {', '.join(self.names[:3])}, which could run code. Nothing was run. "
+            "Use a safetensors file, or a copy from the model's own page."
+        )
 
 
 @dataclass(frozen=True)
@@ -52,7 +68,7 @@ class Weights:
 def read_weights(path: Path) -> Weights:
     """Reads a safetensors file or a pickle that holds nothing but tensors, on the CPU, whatever it is called.
 
-    Pickles are read by ``torch.load(weights_only=True)``, which runs no code from the file.
+    Nothing in a pickle is run: see :mod:`.pickles`.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -71,24 +87,57 @@ def _begins_like_safetensors(path: Path) -> bool:
         return file.read(9)[8:] == b"{"
 
 
-def read_pickle(path: Path) -> object:
-    """What a PyTorch pickle holds, refused if it asks for anything that is not plain data or already allowed.
+def read_pickle(path: Path, is_inert: Callable[[str], bool] = lambda name: False) -> object:
+    """What a PyTorch pickle holds, refused if it asks for anything that is not plain data.
+
+    Args:
+        is_inert: tells of what else a file may ask for. It gets a :class:`~.pickles.Placeholder` for it.
+
+    Raises:
+        FileNotFoundError, WeightsError: as :func:`read_weights`.
+    """
+    names = names_asked_for(path)
+    strange = [name for name in names if not is_inert(name)]
+    if strange:
+        raise RefusedError(path, strange)
+    try:
+        with warnings.catch_warnings():
+            # PyTorch talks of pickle protocols here; what matters comes as an exception.
+            warnings.simplefilter("ignore", UserWarning)
+            return pickles.load(path, names)
+    except pickles.ReplacedReaderError as error:
+        raise WeightsError(
+            f"{path.name} was not read: another program in this process has put its own functions in place of "
+            "torch.load and torch.serialization.load, with which a file could run code. Turn a file from a page you "
+            "trust into safetensors with `visage models convert`, or remove the extension that does this."
+        ) from error
+    except DAMAGE as error:
+        raise _damaged(path) from error
+
+
+def names_asked_for(path: Path) -> frozenset[str]:
+    """The functions and classes that a PyTorch pickle asks for beyond what tensors need. Nothing is loaded.
+
+    A file that is damaged behind the first such name gives those before the damage.
 
     Raises:
         FileNotFoundError, WeightsError: as :func:`read_weights`.
     """
     _check_content(path)
+    names: set[str] = set()
     try:
-        with warnings.catch_warnings():
-            # PyTorch talks of pickle protocols and TorchScript here; what matters comes as an exception.
-            warnings.simplefilter("ignore", UserWarning)
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise WeightsError(_explain_pickle(path, error)) from error
+        for name in pickles.names_asked_for(path):
+            names.add(name)
     except DAMAGE as error:
-        if "TorchScript" in str(error):
+        if "torchscript" in str(error).lower():
             raise WeightsError(f"{path.name} is a TorchScript program, not plain weights.") from error
-        raise WeightsError(f"{path.name} is cut short or is no PyTorch file. {_TRY_AGAIN}") from error
+        if not names:
+            raise _damaged(path) from error
+    return frozenset(names)
+
+
+def _damaged(path: Path) -> WeightsError:
+    return WeightsError(f"{path.name} is cut short or is no PyTorch file. {_TRY_AGAIN}")
 
 
 def _check_content(path: Path) -> None:
@@ -113,17 +162,6 @@ def _check_content(path: Path) -> None:
         )
     if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start):
         raise WeightsError(f"{path.name} is a text file, not weights. {_TRY_AGAIN}")
-
-
-def _explain_pickle(path: Path, error: pickle.UnpicklingError) -> str:
-    """PyTorch's own text advises to read the file unsafely; only the name of what was asked for is taken from it."""
-    asked_for = re.search(r"GLOBAL (\S+)", str(error))
-    if asked_for:
-        return (
-            f"{path.name} was refused: it asks for {asked_for[1]}, which could run code. Nothing was run. "
-            "Use a safetensors file, or a copy from the model's own page."
-        )
-    return f"{path.name} is cut short or is no PyTorch file. {_TRY_AGAIN}"
 
 
 def _read_safetensors(path: Path) -> Weights:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import pickle
 import struct
 import sys
+import tarfile
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -105,6 +108,100 @@ def test_nothing_is_executed(
     with pytest.raises(WeightsError, match=r"evil\.pth"):
         read(path)
     assert not trace.exists()
+    assert [file.name for file in tmp_path.iterdir()] == ["evil.pth"]
+
+
+def read_by_force(*names: str) -> Callable[[pytest.MonkeyPatch], None]:
+    """What other packs do: a reader that runs everything, whatever it is asked for, in place of PyTorch's."""
+    reader = torch.load
+
+    def unsafe(*arguments: object, **more: object) -> object:
+        return reader(*arguments, **{**more, "weights_only": False})
+
+    def replace(patch: pytest.MonkeyPatch) -> None:
+        for name in names:
+            patch.setattr(name, unsafe)
+
+    return replace
+
+
+REPLACED = pytest.mark.parametrize(
+    "replace",
+    [read_by_force("torch.load"), read_by_force("torch.load", "torch.serialization.load")],
+    ids=["one", "two"],
+)
+
+
+@REPLACED
+@pytest.mark.parametrize("payload", [Payload, ShellPayload])
+@pytest.mark.parametrize("save", [zipped, legacy, bare])
+def test_nothing_is_executed_where_another_pack_has_replaced_the_reader(
+    replace: Callable[[pytest.MonkeyPatch], None],
+    payload: type[Payload],
+    save: Callable[[object, Path], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path, trace = tmp_path / "evil.pth", tmp_path / "trace"
+    save({"params": tensors(), "extra": payload(trace)}, path)
+    replace(monkeypatch)
+    with pytest.raises(WeightsError, match=r"evil\.pth was refused"):
+        read_weights(path)
+    assert not trace.exists()
+    with contextlib.suppress(RuntimeError):  # of what is no PyTorch file, once it has been run
+        torch.load(path)
+    assert trace.exists()
+
+
+@REPLACED
+@pytest.mark.parametrize("save", [zipped, legacy])
+def test_sound_files_are_read_there(
+    replace: Callable[[pytest.MonkeyPatch], None],
+    save: Callable[[object, Path], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kinds = {str(dtype): torch.zeros(2, dtype=dtype) for dtype in (torch.half, torch.bfloat16, torch.int8, torch.bool)}
+    state = {**tensors(), **kinds, "parameter": torch.nn.Parameter(torch.ones(2))}
+    save({"params": state, "some": {1, 2}, "size": torch.Size((2, 3)), "dtype": torch.half}, tmp_path / "w.pth")
+    replace(monkeypatch)
+    assert_same(read_weights(tmp_path / "w.pth").tensors, state)
+
+
+def test_a_file_of_two_formats_is_not_read_in_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Harmless pickles of the second format as the first name in an archive of the first, which PyTorch tries first."""
+    path, trace = tmp_path / "evil.pth", tmp_path / "trace"
+    harmless = [torch.serialization.MAGIC_NUMBER, torch.serialization.PROTOCOL_VERSION, {}, {}, []]
+    name = b"".join(pickle.dumps(part, protocol=2) for part in harmless).decode("latin-1")
+    storages = pickle.dumps(Payload(trace), protocol=2)
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT, encoding="latin-1") as archive:
+        archive.addfile(tarfile.TarInfo(name))
+        member = tarfile.TarInfo("storages")
+        member.size = len(storages)
+        archive.addfile(member, io.BytesIO(storages))
+    read_by_force("torch.load", "torch.serialization.load")(monkeypatch)
+    with pytest.raises(WeightsError, match=r"evil\.pth"):
+        read_weights(path)
+    assert not trace.exists()
+    with pytest.raises(EOFError):
+        torch.load(path)
+    assert trace.exists()
+
+
+class FolderPayload(Payload):
+    """Of a module that PyTorch does not refuse by itself."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return tempfile.mkdtemp, (None, "trace", str(self.path))
+
+
+def test_what_others_have_allowed_is_not_allowed_here(tmp_path: Path) -> None:
+    zipped({"params": tensors(), "extra": FolderPayload(tmp_path)}, tmp_path / "evil.pth")
+    with torch.serialization.safe_globals([tempfile.mkdtemp]):
+        before = set(torch.serialization.get_safe_globals())
+        with pytest.raises(WeightsError, match=r"asks for tempfile\.mkdtemp"):
+            read_weights(tmp_path / "evil.pth")
+        assert set(torch.serialization.get_safe_globals()) == before
     assert [file.name for file in tmp_path.iterdir()] == ["evil.pth"]
 
 

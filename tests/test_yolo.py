@@ -294,6 +294,32 @@ def test_hostile_pickles_are_refused_and_nothing_runs(tmp_path: Path, where: str
     assert b"system" in pickle.dumps(evil)
 
 
+def test_files_are_read_after_somebody_allowed_their_classes(tmp_path: Path) -> None:
+    """As ultralytics' own documentation advises. The classes themselves are not made here either."""
+    tasks, convolution = ultralytics_module("ultralytics.nn.tasks"), ultralytics_module("ultralytics.nn.modules.conv")
+    torch.save(checkpoint(), tmp_path / "model.pt")
+    allowed = [tasks.DetectionModel, convolution.Conv, nn.Sequential, nn.Conv2d]
+    with torch.serialization.safe_globals(allowed):
+        assert "model.0.conv.weight" in read_yolo_pickle(tmp_path / "model.pt").tensors
+        assert load_detector(tmp_path / "model.pt", HOST).labels == ("face", "hand")
+        assert set(allowed) <= set(torch.serialization.get_safe_globals())
+
+
+def test_a_replaced_reader_makes_nothing_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the names that stand for nothing here, an unsafe reader could run code: ``getattr`` is among them."""
+    torch.save(checkpoint(), tmp_path / "model.pt")
+    reader = torch.load
+
+    def unsafe(*arguments: Any, **more: Any) -> Any:
+        return reader(*arguments, **{**more, "weights_only": False})
+
+    monkeypatch.setattr("torch.load", unsafe)
+    assert "model.0.conv.weight" in read_yolo_pickle(tmp_path / "model.pt").tensors
+    monkeypatch.setattr("torch.serialization.load", unsafe)
+    with pytest.raises(WeightsError, match=r"model\.pt was not read.*visage models convert"):
+        read_yolo_pickle(tmp_path / "model.pt")
+
+
 @pytest.mark.parametrize("change", [{"activation": "open('trace', 'w')"}, {"backbone": [[-1, 1, "exec", ["1"]]]}])
 def test_hostile_plans_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]) -> None:
     monkeypatch.chdir(tmp_path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import pickle
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from ..atomic import replacing
-from ..weights import DAMAGE, Weights, WeightsError, read_pickle
+from ..pickles import Placeholder
+from ..weights import RefusedError, Weights, WeightsError, names_asked_for, read_pickle
 from .proposer import channels_last
 from .ultralytics_import import ultralytics_module
 from .yolo_layout import YoloLayout, checked_layout
@@ -44,24 +44,8 @@ class YoloFile:
     tensors: dict[str, Tensor]
 
 
-class _Placeholder:
-    """Stands for any object of a checkpoint: takes every argument, keeps what it is given, does nothing."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        self.state: dict[str, Any] = {}
-
-    def __new__(cls, *_: object, **__: object) -> _Placeholder:
-        made = super().__new__(cls)
-        made.state = {}
-        return made
-
-    def __setstate__(self, state: object) -> None:
-        if isinstance(state, dict):
-            self.state = state
-
-
 def read_yolo_pickle(path: Path) -> YoloFile:
-    """Reads an ultralytics ``.pt`` by ``torch.load(weights_only=True)``.
+    """Reads an ultralytics ``.pt`` without running anything of it.
 
     Every object in it becomes an inert placeholder, whatever its class, so that no code of ultralytics or anybody
     else runs; the tensors and the plan of the network are taken out of the placeholders.
@@ -69,15 +53,13 @@ def read_yolo_pickle(path: Path) -> YoloFile:
     Raises:
         WeightsError: the file is cut short, asks for anything but the known names, or is no YOLO detector.
     """
-    names = _names_asked_for(path)
-    strange = sorted(name for name in names if not _is_placeholder(name))
-    if strange:
+    try:
+        checkpoint = read_pickle(path, _is_placeholder)
+    except RefusedError as error:
         raise WeightsError(
-            f"{path.name} was refused: it asks for {', '.join(strange[:3])}, which a detector of YOLOv8 or newer does "
-            "not need. Nothing was run. Use a safetensors file, or a copy from the model's own page."
-        )
-    with torch.serialization.safe_globals([(_Placeholder, name) for name in names]):
-        checkpoint = read_pickle(path)
+            f"{path.name} was refused: it asks for {', '.join(error.names[:3])}, which a detector of YOLOv8 or newer "
+            "does not need. Nothing was run. Use a safetensors file, or a copy from the model's own page."
+        ) from error
     network = _network_in(checkpoint)
     if network is None or "yaml" not in network:
         raise WeightsError(f"{path.name} is no YOLO detector. Use a detect, segment or pose model of YOLOv8 or newer.")
@@ -170,16 +152,7 @@ def asks_for_ultralytics(path: Path) -> bool:
     Raises:
         WeightsError: a PyTorch archive that is damaged.
     """
-    return zipfile.is_zipfile(path) and any(name.startswith("ultralytics.") for name in _names_asked_for(path))
-
-
-def _names_asked_for(path: Path) -> list[str]:
-    try:
-        return torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
-    except (*DAMAGE, pickle.UnpicklingError) as error:
-        raise WeightsError(
-            f"{path.name} is cut short or is no PyTorch file. Delete it and download it again."
-        ) from error
+    return zipfile.is_zipfile(path) and any(name.startswith("ultralytics.") for name in names_asked_for(path))
 
 
 def _is_placeholder(name: str) -> bool:
@@ -191,7 +164,7 @@ def _network_in(checkpoint: object) -> dict[str, Any] | None:
     if not isinstance(checkpoint, Mapping):
         return None
     found = (checkpoint.get(key) for key in ("ema", "model"))
-    return next((network.state for network in found if isinstance(network, _Placeholder)), None)
+    return next((network.state for network in found if isinstance(network, Placeholder)), None)
 
 
 def _collect(state: Mapping[str, Any], prefix: str, tensors: dict[str, Tensor]) -> None:
@@ -202,5 +175,5 @@ def _collect(state: Mapping[str, Any], prefix: str, tensors: dict[str, Tensor]) 
             if isinstance(value, Tensor) and name not in passing:
                 tensors[f"{prefix}{name}"] = value
     for name, child in (state.get("_modules") or {}).items():
-        if isinstance(child, _Placeholder):
+        if isinstance(child, Placeholder):
             _collect(child.state, f"{prefix}{name}.", tensors)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ..weights import WeightsError, read_weights
+from ..weights import RefusedError, WeightsError, read_weights
 from .architectures import picture_architecture
 from .kinds import KINDS
 from .network import Network
@@ -72,8 +72,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise WeightsError(
             f"There is no weight file {path}. Check the name, or get one with `visage models get`."
         ) from error
-    except WeightsError as error:
-        if "asks for ultralytics." in str(error):
+    except RefusedError as error:
+        if any(name.startswith("ultralytics.") for name in error.names):
             raise WeightsError(f"{path.name} is a YOLO network. Choose it as the detector.") from error
         raise
 
