@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import namedtuple
 from types import ModuleType
@@ -127,6 +128,53 @@ def test_landmarks_of_another_kind_are_ignored(pack: ModuleType) -> None:
     box = {"x": 10, "y": 20, "width": 30, "height": 40, "landmarks": [(1.0, 2.0)] * 68, "label": None}
     (face,) = faces_from(pack, IMAGE[:1], bboxes=box).frames[0]
     assert (face.landmarks, face.label) == (None, "face")
+
+
+@pytest.mark.parametrize(
+    ("given_score", "score"),
+    [(None, 1.0), (87, 1.0), (-2.5, 0.0), (float("inf"), 1.0), (np.array([0.25]), 0.25), (torch.tensor(0.25), 0.25)],
+)
+def test_scores_of_others_become_scores_of_ours(pack: ModuleType, given_score: Any, score: float) -> None:
+    box = {"x": 10, "y": 20, "width": 30, "height": 40, "score": given_score}
+    parts = [seg(box_mask(), confidence=given_score)]
+    for sent in ({"bboxes": box}, {"segs": ((HEIGHT, WIDTH), parts)}):
+        (face,) = faces_from(pack, IMAGE[:1], **sent).frames[0]
+        assert (face.score, type(face.score)) == (score, float)
+
+
+@pytest.mark.parametrize("score", [float("nan"), "sure", np.array([])])
+def test_scores_that_are_no_numbers_are_refused(pack: ModuleType, score: Any) -> None:
+    box = {"x": 10, "y": 20, "width": 30, "height": 40, "score": score}
+    for sent in ({"bboxes": box}, {"segs": ((HEIGHT, WIDTH), [seg(box_mask(), confidence=score)])}):
+        with pytest.raises(ValueError, match="The score of a face"):
+            faces_from(pack, **sent)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"angle": float("nan")},
+        {"angle": "left"},
+        {"angle": [1, 2]},
+        {"landmarks": [(1.0, 2.0)] * 4 + [(float("nan"), 2.0)]},
+        {"landmarks": [(1.0, 2.0, 0.5)] * 5},
+        {"landmarks": [1.0, 2.0, 3.0, 4.0, 5.0]},
+        {"landmarks": [(1.0, None)] * 5},
+        {"landmarks": 5},
+    ],
+)
+def test_angles_and_landmarks_of_another_kind_are_none(pack: ModuleType, odd: dict[str, Any]) -> None:
+    box = {"x": 10, "y": 20, "width": 30, "height": 40} | odd
+    faces = faces_from(pack, IMAGE[:1], bboxes=box)
+    assert faces.frames[0] == (Face((9.5, 19.5, 39.5, 59.5)),)
+    _, data, _ = pack.ReportFaces.execute(IMAGE[:1], faces, preview=False).result
+    assert json.loads(data)["images"][0]["faces"][0]["roll"] is None
+
+
+def test_angles_may_be_any_kind_of_number(pack: ModuleType) -> None:
+    box = {"x": 10, "y": 20, "width": 30, "height": 40, "angle": np.float32(-4)}
+    (face,) = faces_from(pack, IMAGE[:1], bboxes=box).frames[0]
+    assert (face.roll, type(face.roll)) == (-4.0, float)
 
 
 # MediaPipe
@@ -282,6 +330,13 @@ def test_segs_of_another_image_are_refused(pack: ModuleType) -> None:
         faces_from(pack, segs=((70, WIDTH), [seg(box_mask())]))
     with pytest.raises(ValueError, match="3 layers"):
         faces_from(pack, segs=((HEIGHT, WIDTH), [seg(np.stack([box_mask()] * 3))]))
+
+
+def test_segs_without_an_area_are_left_out(pack: ModuleType) -> None:
+    parts = [seg(box_mask(), bbox=bbox) for bbox in ((40, 30, 40, 50), (60, 30, 40, 50), (40, 30, 60, 30))]
+    assert faces_from(pack, segs=((HEIGHT, WIDTH), [*parts, seg(box_mask())])).count == 2
+    with pytest.raises(ValueError, match="A box of the SEGS holds values that are no numbers"):
+        faces_from(pack, segs=((HEIGHT, WIDTH), [seg(box_mask(), bbox=(40, 30, float("nan"), 50))]))
 
 
 def test_segs_have_the_fields_of_the_impact_pack(pack: ModuleType) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...faces.face import Face, Faces, Point
+from .scores import score_of
 
 Boxes = Mapping[str, Any] | Sequence[Mapping[str, Any]] | Sequence[Sequence[Mapping[str, Any]]]
 
@@ -26,7 +27,8 @@ def faces_of_boxes(boxes: Boxes, count: int) -> list[list[Face]]:
     Args:
         boxes: one box, a list of boxes (both are for every frame), or for each frame a list of boxes; where there is
             one such list, it is for every frame. Boxes without an area are left out. ``landmarks`` and ``angle`` are
-            taken where they are as :func:`boxes_of` gives them.
+            taken where they are as :func:`boxes_of` gives them: others may mean other things by the words. ``score``
+            is read by :func:`score_of`.
 
     Raises:
         ValueError: they are of another form, for another number of frames, or their numbers are not finite.
@@ -62,19 +64,28 @@ def _face(box: Mapping[str, Any]) -> Face:
         raise ValueError(f"A bounding box holds values that are no numbers: {box!r}. Check the node that made it.")
     return Face(
         (left - 0.5, top - 0.5, left + width - 0.5, top + height - 0.5),
-        score=float(box.get("score", 1.0)),
+        score=score_of(box.get("score")),
         label=str(box.get("label") or "face"),
         landmarks=_landmarks(box.get("landmarks")),
-        roll=box.get("angle"),
+        roll=_angle(box.get("angle")),
     )
 
 
-def _landmarks(points: Sequence[Point] | None) -> tuple[Point, Point, Point, Point, Point] | None:
-    # Others may mean other points by the word.
-    if points is None or len(points) != 5:
+def _angle(value: Any) -> float | None:
+    try:
+        degrees = float(value)
+    except (TypeError, ValueError):
         return None
-    one, two, three, four, five = ((float(x) - 0.5, float(y) - 0.5) for x, y in points)
-    return one, two, three, four, five
+    return degrees if math.isfinite(degrees) else None
+
+
+def _landmarks(points: Any) -> tuple[Point, Point, Point, Point, Point] | None:
+    try:
+        one, two, three, four, five = ((float(x) - 0.5, float(y) - 0.5) for x, y in points)
+    except (TypeError, ValueError):
+        return None
+    marks = one, two, three, four, five
+    return marks if all(math.isfinite(value) for mark in marks for value in mark) else None
 
 
 def _box(face: Face) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...faces.face import Face, Point, roll_of
+from .scores import score_of
 
 # Corners and lids of the eye on the left of an upright face as seen and of the other one, from FACEMESH_RIGHT_EYE and
 # FACEMESH_LEFT_EYE of MediaPipe (its sides are those of the person). The irises, 468 and 473, would follow the gaze,
@@ -50,7 +51,7 @@ def _face(found: Mapping[str, Any], ring: list[int]) -> Face:
     left, top, right, bottom = (float(value) for value in found["bbox_xyxy"])
     return Face(
         (left, top, right, bottom),
-        score=min(max(float(found["score"]), 0.0), 1.0),
+        score=score_of(found["score"]),
         landmarks=five_points,
         roll=roll_of(five_points),
         outline=tuple(points[at] for at in ring) or None,

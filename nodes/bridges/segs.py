@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ...faces.face import Face, Faces
+from ...faces.face import Box, Face, Faces
 from .masks import paint, parts_of
+from .scores import score_of
 
 # From here on a grey pixel of a mask belongs to a face.
 _HALF = 0.5
@@ -60,10 +61,11 @@ def faces_of_segs(segs: Sequence[Any], width: int, height: int, count: int) -> l
     """The faces that SEGS stand for, for each of ``count`` frames.
 
     A mask gives an outline unless it is a rectangle. Where it has one layer for each frame, the face is in the frames
-    in whose layer there is something.
+    in whose layer there is something. Boxes without an area are left out. The confidence is read by :func:`score_of`.
 
     Raises:
-        ValueError: they were made for an image of another size, or hold masks for another number of frames.
+        ValueError: they were made for an image of another size, or hold masks for another number of frames, or their
+            numbers are not finite.
     """
     (tall, wide, *_), parts = segs
     if (wide, tall) != (width, height):
@@ -73,12 +75,22 @@ def faces_of_segs(segs: Sequence[Any], width: int, height: int, count: int) -> l
         )
     frames: list[list[Face]] = [[] for _ in range(count)]
     for seg in parts:
+        left, top, right, bottom = box = _box(seg.bbox)
+        if left >= right or top >= bottom:
+            continue
         layers = _layers(seg.cropped_mask, count)
         for number, frame in enumerate(frames):
             layer = layers[number % len(layers)]
             if layer.any():
-                frame.append(_face(seg, layer))
+                frame.append(_face(seg, box, layer))
     return frames
+
+
+def _box(edges: Any) -> Box:
+    left, top, right, bottom = (float(value) - 0.5 for value in edges)
+    if not all(map(math.isfinite, (left, top, right, bottom))):
+        raise ValueError(f"A box of the SEGS holds values that are no numbers: {edges!r}. Check the node that made it.")
+    return left, top, right, bottom
 
 
 def _layers(mask: Any, count: int) -> np.ndarray:
@@ -89,15 +101,13 @@ def _layers(mask: Any, count: int) -> np.ndarray:
     return inside
 
 
-def _face(seg: Any, inside: np.ndarray) -> Face:
-    left, top, right, bottom = (float(value) - 0.5 for value in seg.bbox)
+def _face(seg: Any, box: Box, inside: np.ndarray) -> Face:
     largest = max(parts_of(inside), key=lambda part: part.width * part.height)
     across, down = (int(value) for value in seg.crop_region[:2])
     outline = largest.outline
     return Face(
-        (left, top, right, bottom),
-        # Some detectors give an array of one number.
-        score=float(np.asarray(seg.confidence).reshape(-1)[0]),
+        box,
+        score=score_of(seg.confidence),
         label=str(seg.label or "face"),
         outline=None if outline is None else tuple((x + across, y + down) for x, y in outline),
     )
