@@ -47,7 +47,7 @@ class Failures:
         return cls(problems=plan.problems)
 
     def add(self, job: Job, error: Exception) -> None:
-        self.reasons[str(job.source)] = str(error)
+        self.reasons[str(job.source)] = _told(error)
 
     def add_all(self, jobs: Iterable[Job], error: Exception) -> None:
         for job in jobs:
@@ -81,3 +81,9 @@ def batches(jobs: Sequence[Job], size: int, failures: Failures) -> Iterator[Batc
 
 def _batch(pairs: Sequence[tuple[Job, Picture]]) -> Batch:
     return Batch(tuple(job for job, _ in pairs), tuple(picture for _, picture in pairs))
+
+
+def _told(error: Exception) -> str:
+    """What PyTorch says of its devices goes on for lines about itself."""
+    words = str(error).strip() or type(error).__name__
+    return words.splitlines()[0] if isinstance(error, RuntimeError) else words

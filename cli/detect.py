@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     for batch in batches(todo.jobs, arguments.batch, failures):
         try:
             found = detector.detect(batch.frames, options.detection_of(arguments))
-        except (ValueError, MemoryError) as error:
+        except (ValueError, RuntimeError, MemoryError) as error:
             failures.add_all(batch.jobs, error)
             continue
         width, height = batch.size

@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     for batch in batches(todo.jobs, arguments.batch, failures):
         try:
             reports = _reported(batch, tools, arguments)
-        except (ValueError, MemoryError, InvalidOutputError) as error:
+        except (ValueError, RuntimeError, MemoryError, InvalidOutputError) as error:
             failures.add_all(batch.jobs, error)
             continue
         for job, told in zip(batch.jobs, reports, strict=True):

@@ -108,6 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
                 frames.append(write_result(job, picture, pixels, outcomes, compare=arguments.compare))
         except (
             ValueError,
+            RuntimeError,
             MemoryError,
             RefinementError,
             RestorationError,

@@ -92,7 +92,15 @@ def run(arguments: argparse.Namespace) -> int:
                 frames.append(write_result(job, picture, pixels, outcomes, compare=arguments.compare))
             if arguments.crops:
                 _write_crops(batch, faces, restoration, arguments.crops)
-        except (ValueError, MemoryError, RestorationError, InvalidOutputError, ImageError, OSError) as error:
+        except (
+            ValueError,
+            RuntimeError,
+            MemoryError,
+            RestorationError,
+            InvalidOutputError,
+            ImageError,
+            OSError,
+        ) as error:
             failures.add_all(batch.jobs, error)
         progress.advance(len(batch.jobs))
     if arguments.report:

@@ -17,6 +17,16 @@ M = TypeVar("M", bound=nn.Module)
 T = TypeVar("T")
 R = TypeVar("R")
 
+# What is said of it by MPS, and by CUDA and ROCm where they notice it late (``AcceleratorError`` since PyTorch 2.8); by
+# cuDNN and cuBLAS; by CPUs under Linux and under Windows; and of a tensor beyond what MPS takes at all.
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "_ALLOC_FAILED",
+    "can't allocate memory",
+    "not enough memory",
+    "Invalid buffer size",
+)
+
 
 class Resident(Protocol[M_co]):
     """A network that a host looks after. The weights may be anywhere until :meth:`bring` is called."""
@@ -167,11 +177,20 @@ class TorchHost:
         return None
 
     def is_out_of_memory(self, error: BaseException) -> bool:
-        return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+        return is_out_of_memory(error)
 
     def release(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+        elif self.device.type == "mps":
+            torch.mps.empty_cache()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of PyTorch says that memory is short. Only some devices have a type of error for it."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 def _best_device() -> torch.device:

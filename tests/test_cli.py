@@ -156,6 +156,33 @@ def test_detect_tells_draws_and_writes_json(visage, photograph, tmp_path, capsys
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["drawn", "in"]
 
 
+@pytest.mark.parametrize("command", ["restore", "detect", "report"])
+def test_what_fails_on_one_picture_is_told_and_the_others_are_done(
+    visage, photograph, tmp_path, monkeypatch, capsys, command
+) -> None:
+    from visage.models.detectors import Detector
+
+    for name in ("a.png", "b.png", "c.png"):
+        save_image(tmp_path / "in" / name, Picture(photograph[:, :200]))
+    whole, calls = Detector.detect, []
+
+    def failing(self, *arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered\nMore about that.")
+        return whole(self, *arguments)
+
+    monkeypatch.setattr(Detector, "detect", failing)
+    told = ["--report" if command == "restore" else "--json", tmp_path / "told.json"]
+    assert visage(command, tmp_path / "in", *told) == 1
+    told = json.loads((tmp_path / "told.json").read_text())
+    assert [Path(frame["input"]).name for frame in told["frames"]] == ["a.png", "c.png"]
+    (error,) = told["errors"]
+    assert error["input"].endswith("b.png")
+    assert error["error"] == "CUDA error: an illegal memory access was encountered"
+    assert "b.png: CUDA error" in capsys.readouterr().err
+
+
 def test_ctrl_c_leaves_no_half_written_file(visage, photograph, tmp_path, monkeypatch) -> None:
     for name in ("a.png", "b.png"):
         save_image(tmp_path / "in" / name, Picture(photograph))

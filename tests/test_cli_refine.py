@@ -38,8 +38,8 @@ def refine(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     common = ["--detector", data / "weights" / "yolov8n-face.pt", "--device", "cpu", "--output", tmp_path / "out"]
 
-    def run(*arguments: object) -> int:
-        given = ["refine", source, "--model", model, *common, *SMALL, *arguments]
+    def run(*arguments: object, more: tuple[Path, ...] = ()) -> int:
+        given = ["refine", source, *more, "--model", model, *common, *SMALL, *arguments]
         return main([str(part) for part in given])
 
     return run
@@ -75,6 +75,27 @@ def test_a_photograph_comes_back_with_other_faces_and_the_same_rest(
 def test_without_denoise_it_is_the_very_file(refine: Callable[..., int], source: Path, tmp_path: Path) -> None:
     assert refine("--denoise", 0) == 0
     assert (tmp_path / "out" / "group.png").read_bytes() == source.read_bytes()
+
+
+def test_what_fails_on_one_picture_is_told_and_the_others_are_done(
+    refine: Callable[..., int], source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from visage.models.detectors import Detector
+
+    later = source.with_name("later.png")
+    later.write_bytes(source.read_bytes())
+    whole, calls = Detector.detect, []
+
+    def failing(*arguments: object) -> object:
+        calls.append(1)
+        if len(calls) == 1:
+            raise RuntimeError("MPS: the device is gone")
+        return whole(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Detector, "detect", failing)
+    assert refine("--denoise", 0, "--report", tmp_path / "report.json", more=(later,)) == 1
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["later.png"]
+    assert "the device is gone" in (tmp_path / "report.json").read_text()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,55 @@
+"""The plain host: what it takes for a lack of memory, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from visage.models.host import TorchHost, in_batches
+
+HOST = TorchHost("cpu", quiet=True)
+
+# As PyTorch's devices, cuDNN and cuBLAS say it.
+SHORT = (
+    "MPS backend out of memory (MPS allocated: 17.9 GB, other allocations: 1 GB, max allowed: 18.1 GB).",
+    "Invalid buffer size: 24.00 GiB",
+    "[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes.",
+    "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate",
+    "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API call",
+    "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+)
+
+
+@pytest.mark.parametrize("words", SHORT)
+@pytest.mark.parametrize("kind", [RuntimeError, getattr(torch, "AcceleratorError", RuntimeError)])
+def test_a_lack_of_memory_is_told_from_other_errors(words: str, kind: type[Exception]) -> None:
+    assert HOST.is_out_of_memory(kind(words))
+    assert not HOST.is_out_of_memory(ValueError(words))
+
+
+def test_other_errors_are_none() -> None:
+    assert HOST.is_out_of_memory(MemoryError())
+    assert HOST.is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
+    for words in ("CUDA error: device-side assert triggered", "Expected all tensors to be on the same device", ""):
+        assert not HOST.is_out_of_memory(RuntimeError(words))
+
+
+@pytest.mark.parametrize("words", SHORT)
+def test_batches_are_halved_on_every_device(words: str) -> None:
+    def run(items: Sequence[int]) -> list[int]:
+        if len(items) > 2:
+            raise RuntimeError(words)
+        return [2 * item for item in items]
+
+    assert list(in_batches(HOST, "network", range(5), 5, run)) == [[0, 2], [4, 6], [8]]
+
+
+def test_memory_is_given_back_where_it_was_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    emptied: list[str] = []
+    monkeypatch.setattr("torch.cuda.empty_cache", lambda: emptied.append("cuda"))
+    monkeypatch.setattr("torch.mps.empty_cache", lambda: emptied.append("mps"))
+    for device in ("cpu", "cuda", "mps"):
+        TorchHost(device, quiet=True).release()
+    assert emptied == ["cuda", "mps"]
