@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..drawing import side_by_side
-from ..models.upscaler import resize_frames
+from ..models.upscaler import resize_frames_to
 from ..pipeline import Outcome
 from .images import Picture, save_image
 from .inputs import Job
@@ -49,7 +49,7 @@ def _at_size(picture: Picture, pixels: Tensor) -> Picture:
 
 
 def _resized(pixels: Tensor, like: Tensor) -> Tensor:
-    return resize_frames(pixels[None], like.shape[0] / pixels.shape[0])[0]
+    return resize_frames_to(pixels[None], *like.shape[:2])[0]
 
 
 def _write_comparison(target: Path, picture: Picture, pixels: Tensor) -> None:

@@ -65,10 +65,14 @@ def resize_frames(frames: Tensor, factor: float) -> Tensor:
     Returns:
         ``[B, H', W', 3]`` of :func:`scaled_size`, 0..1.
     """
-    size = scaled_size(frames.shape[1], frames.shape[2], factor)
-    if size == tuple(frames.shape[1:3]):
+    return resize_frames_to(frames, *scaled_size(frames.shape[1], frames.shape[2], factor))
+
+
+def resize_frames_to(frames: Tensor, height: int, width: int) -> Tensor:
+    """As :func:`resize_frames`, to a size: ``[B, height, width, 3]``. The very same tensor where it has it already."""
+    if (height, width) == tuple(frames.shape[1:3]):
         return frames
-    return torch.stack([_resize(frame.permute(2, 0, 1), size).permute(1, 2, 0) for frame in frames])
+    return torch.stack([_resize(frame.permute(2, 0, 1), (height, width)).permute(1, 2, 0) for frame in frames])
 
 
 class Upscaler:

@@ -106,6 +106,18 @@ def test_upscaling_doubles_the_size_and_keeps_the_geometry(
     assert float((reduced - photograph).abs().mean()) < 0.4 * float((shifted - photograph).abs().mean())
 
 
+def test_a_broken_factor_gives_everything_the_same_size(visage, photograph, tmp_path) -> None:
+    """320 x 213 at 1.5 is 480 x 320: heights and widths are rounded by themselves."""
+    source = tmp_path / "in" / "group.png"
+    alpha = torch.linspace(0, 1, 320).expand(213, -1).contiguous()
+    save_image(source, Picture(photograph[:213, :320], alpha))
+    assert visage("restore", source, "--upscale", 1.5, "--compare") == 0
+    result = load_image(tmp_path / "out" / "group.png")
+    assert result.pixels.shape == (320, 480, 3)
+    assert float((result.alpha[0] - torch.linspace(0, 1, 480)).abs().max()) < 0.01
+    assert load_image(tmp_path / "out" / "group_compare.png").pixels.shape == (320, 968, 3)
+
+
 def test_selection_crops_and_comparison(visage, photograph, tmp_path) -> None:
     source = tmp_path / "in" / "group.png"
     save_image(source, Picture(photograph))
