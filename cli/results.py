@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from ..drawing import side_by_side
+from ..models.atomic import replacing
 from ..models.upscaler import resize_frames_to
 from ..pipeline import Outcome
-from .images import Picture, save_image
+from .images import ImageError, Picture, save_image
 from .inputs import Job
 from .report import frame_described, outcome_described
 
@@ -26,18 +27,30 @@ def write_result(
     Args:
         pixels: ``[H, W, 3]`` 0..1, of the picture or larger.
         compare: also writes before and after side by side.
+
+    Raises:
+        ImageError: as :func:`~.images.save_image`.
     """
     same = pixels.shape == picture.pixels.shape and torch.equal(pixels, picture.pixels)
     if same and job.source.suffix == job.target.suffix:
         # Nothing was done: not even the loss of another JPEG compression.
-        job.target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(job.source, job.target)
+        _copy(job)
     else:
         save_image(job.target, _at_size(picture, pixels))
     if compare:
         _write_comparison(job.target, picture, pixels)
     height, width = picture.pixels.shape[:2]
     return frame_described(job.source, job.target, width, height, map(outcome_described, outcomes))
+
+
+def _copy(job: Job) -> None:
+    """Raises ``ImageError`` where the disk does not take it; there is no half of a file then."""
+    try:
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(job.target) as unfinished:
+            shutil.copyfile(job.source, unfinished)
+    except OSError as error:
+        raise ImageError(f"{job.target}: cannot be written ({error}).") from error
 
 
 def _at_size(picture: Picture, pixels: Tensor) -> Picture:

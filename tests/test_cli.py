@@ -1,5 +1,6 @@
 """The command line on real photographs with a real detector; restorers are tiny real networks made on the fly."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -193,6 +194,25 @@ def test_what_fails_on_one_picture_is_told_and_the_others_are_done(
     assert error["input"].endswith("b.png")
     assert error["error"] == "CUDA error: an illegal memory access was encountered"
     assert "b.png: CUDA error" in capsys.readouterr().err
+
+
+def test_a_full_disk_leaves_no_half_of_a_file_that_was_only_copied(
+    visage, photograph, tmp_path, monkeypatch, capsys
+) -> None:
+    source = tmp_path / "in" / "empty.png"
+    save_image(source, Picture(photograph[280:, :100]))
+
+    def full(source, target):
+        Path(target).write_bytes(Path(source).read_bytes()[:500])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.copyfile", full)
+        assert visage("restore", source) == 1
+    assert "empty.png: cannot be written" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
+    assert visage("restore", source) == 0
+    assert (tmp_path / "out" / "empty.png").read_bytes() == source.read_bytes()
 
 
 def test_ctrl_c_leaves_no_half_written_file(visage, photograph, tmp_path, monkeypatch) -> None:
