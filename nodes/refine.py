@@ -7,6 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
+from . import wildcards
 from .refine_common import refined, refining_inputs, refining_outputs, wanted
 from .refining import ComfyRefiner, sampler_names, scheduler_names
 from .showing import compare_input
@@ -71,6 +72,12 @@ class RefineFaces(io.ComfyNode):
     def validate_inputs(cls, vae: None = None, detector: str | None = "", faces: str | None = "") -> bool | str:
         # The VAE is named so that there is an input to show the message at.
         return are_there_faces(detector, faces)
+
+    @classmethod
+    def fingerprint_inputs(
+        cls, prompt: str | None = "", negative_prompt: str | None = "", **inputs: Any
+    ) -> wildcards.Files:
+        return wildcards.fingerprint(prompt, negative_prompt)
 
     @classmethod
     def check_lazy_status(cls, **inputs: Any) -> list[str]:

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..models.refiners.diffusers_engine import SAMPLERS, SCHEDULES, InpaintPrecision, load_inpainter
-from . import inpainters
+from . import inpainters, wildcards
 from .host import ComfyHost
 from .refine_common import refined, refining_inputs, refining_outputs, wanted
 from .showing import compare_input
@@ -103,6 +103,12 @@ class RefineFacesDiffusers(io.ComfyNode):
     def validate_inputs(cls, inpainter: None = None, detector: str | None = "", faces: str | None = "") -> bool | str:
         # The inpainter is named so that there is an input to show the message at.
         return are_there_faces(detector, faces)
+
+    @classmethod
+    def fingerprint_inputs(
+        cls, prompt: str | None = "", negative_prompt: str | None = "", **inputs: Any
+    ) -> wildcards.Files:
+        return wildcards.fingerprint(prompt, negative_prompt)
 
     @classmethod
     def check_lazy_status(cls, **inputs: Any) -> list[str]:

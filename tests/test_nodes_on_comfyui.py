@@ -17,6 +17,7 @@ NODE_TESTS = (
     "test_nodes_images.py",
     "test_nodes_refine.py",
     "test_nodes_refine_diffusers.py",
+    "test_nodes_refine_inputs.py",
     "test_nodes_regions.py",
     "test_nodes_report.py",
     "test_nodes_schema.py",
