@@ -35,6 +35,7 @@ class PassThrough:
 
     name = "pass-through"
     multiple = 8
+    knows_levels = False
 
     def steps(self, sampling: Sampling) -> int:
         return 1

@@ -123,7 +123,8 @@ def refined(
 
 
 def _is_off(inputs: Mapping[str, Any]) -> bool:
-    return bool(inputs["strength"] == 0 or inputs["denoise"] == 0)
+    # Connected noise levels stand in for the denoise.
+    return bool(inputs["strength"] == 0 or (inputs["denoise"] == 0 and "sigmas" not in inputs))
 
 
 def _untouched(node: type[io.ComfyNode], image: Tensor, text: str) -> io.NodeOutput:

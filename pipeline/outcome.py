@@ -16,7 +16,9 @@ class Outcome:
         reason: why it was skipped; else ``None``.
         enlargement: pixels of the crop that was worked on per pixel of the frame; below 1 the frame holds more detail
             than the crop can.
-        prompt, seed, denoise: what a refined face was painted with; "" for the model's own prompt.
+        prompt, seed, denoise: what a refined face was painted with; "" for the model's own prompt, ``None`` for a
+            denoise that did not act because noise levels were given.
+        remark: what else there is to say.
     """
 
     face: Face
@@ -26,3 +28,4 @@ class Outcome:
     prompt: str | None = None
     seed: int | None = None
     denoise: float | None = None
+    remark: str | None = None

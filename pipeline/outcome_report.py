@@ -38,3 +38,5 @@ def _told(outcome: Outcome) -> Iterator[str]:
         yield f"seed {outcome.seed}"
     if outcome.prompt:
         yield f'prompt "{outcome.prompt}"'
+    if outcome.remark:
+        yield outcome.remark

@@ -58,10 +58,11 @@ class Painter:
         left, top, right, bottom = edges.box
         part = crop[top:bottom, left:right]
         before = after = part.clone()
+        denoise = self.settings.sampling.denoise if work.denoise is None else work.denoise
         for cycle in range(self.settings.cycles):
             self.host.check_interrupt()
             seed = (work.seed + cycle * _CYCLE_STRIDE) % SEEDS
-            repaint = Repaint(crop, edges.noise, work.window, work.prompt, work.negative, seed, work.denoise)
+            repaint = Repaint(crop, edges.noise, work.window, work.prompt, work.negative, seed, denoise)
             painted = self._repainted(work, repaint)
             if not _is_finite(painted):
                 if self.settings.on_error == "skip":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ..faces.face import Box, Face, Faces
+from ..faces.pose import roll_of_face
 from ..faces.selection import Selection, reasons_to_skip
 from ..faces.windows import Window, plan_window
-from ..models.refiners import Refiner
+from ..models.refiners import LEAST_DENOISE, Refiner
 from .outcome import Outcome
 from .prompts import PromptError, Wildcards, prompts_for
 from .refine_settings import RefineSettings
@@ -34,7 +35,8 @@ class PromptSource:
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """One window to repaint: the faces in it by their positions in the frame, and what to paint."""
+    """One window to repaint: the faces in it by their positions in the frame, and what to paint; no denoise where the
+    refiner knows its noise levels."""
 
     window: Window
     positions: tuple[int, ...]
@@ -42,7 +44,7 @@ class Work:
     prompt: str
     negative: str
     seed: int
-    denoise: float
+    denoise: float | None
 
     @property
     def name(self) -> str:
@@ -58,26 +60,42 @@ class Plan:
         self.works = works
         self._found = found
         self._reasons = list(reasons)
+        self._restored: dict[int, Outcome] = {}
+
+    @property
+    def faces(self) -> list[Face]:
+        """Those that are to be repainted, or were."""
+        return [face for face, reason in zip(self._found, self._reasons, strict=True) if reason is None]
 
     def leave(self, work: Work, reason: str) -> None:
         for position in work.positions:
             self._reasons[position] = reason
 
+    def restored(self, outcomes: Iterable[Outcome]) -> None:
+        """What a restorer did to :attr:`faces`, in their order."""
+        left = [position for position, reason in enumerate(self._reasons) if reason is None]
+        self._restored = dict(zip(left, outcomes, strict=True))
+
     def outcomes(self) -> tuple[Outcome, ...]:
         done = {position: work for work in self.works for position in work.positions}
-        return tuple(
-            Outcome(face, "skipped", reason)
-            if reason is not None
-            else Outcome(
-                face,
-                "refined",
-                enlargement=done[position].window.scale,
-                prompt=done[position].prompt,
-                seed=done[position].seed,
-                denoise=done[position].denoise,
-            )
-            for position, (face, reason) in enumerate(zip(self._found, self._reasons, strict=True))
-        )
+        outcomes = []
+        for position, (face, reason) in enumerate(zip(self._found, self._reasons, strict=True)):
+            restored = self._restored.get(position)
+            if reason is None:
+                outcome = _refined(face, done[position])
+                failure = None if restored is None else restored.reason
+                outcomes.append(outcome if failure is None else replace(outcome, remark=f"not restored: {failure}"))
+            elif restored is not None and restored.reason is None:
+                outcomes.append(replace(restored, remark=reason))
+            else:
+                outcomes.append(Outcome(face, "skipped", reason))
+        return tuple(outcomes)
+
+
+def _refined(face: Face, work: Work) -> Outcome:
+    return Outcome(
+        face, "refined", enlargement=work.window.scale, prompt=work.prompt, seed=work.seed, denoise=work.denoise
+    )
 
 
 def plan_frame(
@@ -91,9 +109,7 @@ def plan_frame(
     """Which faces of a frame are repainted, each in what window and with what prompt and seed."""
     selection = Selection(min_size=settings.min_face, max_count=settings.max_faces)
     reasons = reasons_to_skip(found, faces.width, faces.height, selection)
-    if settings.strength == 0 or settings.sampling.denoise == 0:
-        why = "strength is 0" if settings.strength == 0 else "denoise is 0"
-        reasons = [reason or why for reason in reasons]
+    reasons = [reason or _nothing_acts(settings, refiner) for reason in reasons]
     chosen = [position for position, reason in enumerate(reasons) if reason is None]
     some = [found[position] for position in chosen]
     texts = settings.prompts
@@ -107,9 +123,13 @@ def plan_frame(
         if prompt.skip:
             reasons[position] = "its prompt says [SKIP]"
             continue
-        window = plan_window(frame, face.box, face.roll, faces.width, faces.height, settings.window, refiner.multiple)
+        denoise = None if refiner.knows_levels else _denoise(face, faces, settings)
+        if denoise is not None and denoise < LEAST_DENOISE:
+            reasons[position] = "size_power leaves it no denoise"
+            continue
+        roll = roll_of_face(face) if face.roll is None else face.roll
+        window = plan_window(frame, face.box, roll, faces.width, faces.height, settings.window, refiner.multiple)
         seed = _seed(face, settings) if prompt.seed is None else prompt.seed
-        denoise = _denoise(face, faces, settings)
         works.append(Work(window, (position,), (face,), prompt.text, negative.text, seed, denoise))
     if works and settings.edge.merge.startswith("merge"):
         works = [_merged(works, frame, faces, refiner, settings)]
@@ -134,8 +154,19 @@ def _merged(works: Sequence[Work], frame: int, faces: Faces, refiner: Refiner, s
         window=window,
         positions=tuple(position for work in works for position in work.positions),
         faces=members,
-        denoise=settings.sampling.denoise,
+        denoise=None if refiner.knows_levels else settings.sampling.denoise,
     )
+
+
+def _nothing_acts(settings: RefineSettings, refiner: Refiner) -> str | None:
+    """Why no face is repainted, if that is so."""
+    if settings.strength == 0:
+        return "strength is 0"
+    if settings.sampling.denoise < LEAST_DENOISE and not refiner.knows_levels:
+        return "denoise is 0"
+    if refiner.steps(settings.sampling) == 0:
+        return "there is no step to sample"
+    return None
 
 
 def _seed(face: Face, settings: RefineSettings) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,17 +12,16 @@ from ..faces.crops import check_frames
 from ..faces.face import Faces
 from ..faces.memory import duplicate
 from ..faces.paste import Patch, blend
-from ..faces.selection import Selection
 from ..faces.window_paste import settle
 from ..faces.windows import look, part_of
 from ..models.host import Host
 from ..models.refiners import Refiner
 from ..models.restorers import RestoreOptions, Restorer
-from .blending import fitting_region
+from .blending import BlendSettings, fitting_region
 from .edges import edges_of
 from .outcome import Outcome
 from .refine_painting import Painter
-from .refine_plan import PromptSource, plan_frame
+from .refine_plan import Plan, PromptSource, plan_frame
 from .refine_settings import RefineSettings
 from .restore_settings import RestoreSettings
 from .restoring import restore
@@ -80,7 +80,7 @@ def refine(
         return Refinement(frames, changed, (), tuple(plan.outcomes() for plan in plans))
     given = frames
     if restorer is not None and settings.restore == "before":
-        given, changed = _restored(frames, faces, restorer, host, settings, region)
+        given, changed = _restored(frames, faces, plans, restorer, host, settings, region)
     total = len(works) * settings.cycles * refiner.steps(settings.sampling)
     painter = Painter(refiner, host, settings, host.progress(total, "refine faces"))
     result = duplicate(given)
@@ -105,19 +105,27 @@ def refine(
     if not crops:
         result = given
     if restorer is not None and settings.restore == "after":
-        result, more = _restored(result, faces, restorer, host, settings, region)
+        result, more = _restored(result, faces, plans, restorer, host, settings, region)
         changed = torch.maximum(changed, more)
     return Refinement(result, changed, tuple(crops), tuple(plan.outcomes() for plan in plans))
 
 
 def _restored(
-    frames: Tensor, faces: Faces, restorer: Restorer, host: Host, settings: RefineSettings, region: Tensor | None
+    frames: Tensor,
+    faces: Faces,
+    plans: Sequence[Plan],
+    restorer: Restorer,
+    host: Host,
+    settings: RefineSettings,
+    region: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """The same frames with the same faces restored, and what changed."""
+    """The same frames with the faces that are repainted restored, and what changed. The plans are told."""
     how = RestoreSettings(
         options=RestoreOptions(fidelity=settings.fidelity),
-        selection=Selection(min_size=settings.min_face, max_count=settings.max_faces),
+        blend=BlendSettings(strength=settings.strength),
         on_error=settings.on_error,
     )
-    done = restore(frames, faces, restorer, host, how, region=region)
+    done = restore(frames, faces.with_frames(plan.faces for plan in plans), restorer, host, how, region=region)
+    for plan, outcomes in zip(plans, done.outcomes, strict=True):
+        plan.restored(outcomes)
     return done.frames, done.changed

@@ -60,6 +60,7 @@ class Negative:
     """A refiner that gives the negative of a crop and remembers what it was asked for."""
 
     name, multiple = "pretended", 8
+    knows_levels = False
 
     def __init__(self, **given: Any) -> None:
         self.given = given
@@ -177,9 +178,10 @@ def test_a_detector_finds_the_faces_where_none_are_connected(
 
 
 def test_faces_must_be_found_in_some_way(pack: ModuleType) -> None:
-    assert "connect a detector" in pack.RefineFaces.validate_inputs(vae=None)
-    assert pack.RefineFaces.validate_inputs(vae=None, detector=None) is True
-    assert pack.RefineFaces.validate_inputs(vae=None, faces=None) is True
+    sockets = dict.fromkeys(SOCKETS)
+    assert "connect a detector" in pack.RefineFaces.validate_inputs(**sockets)
+    assert pack.RefineFaces.validate_inputs(**sockets, detector=None) is True
+    assert pack.RefineFaces.validate_inputs(**sockets, faces=None) is True
 
 
 def test_nothing_is_evaluated_that_is_not_needed(pack: ModuleType, faces: Faces, node: Any) -> None:
@@ -191,6 +193,7 @@ def test_nothing_is_evaluated_that_is_not_needed(pack: ModuleType, faces: Faces,
     assert wanted(faces=nobody, clip=None, prompt="old") == set()
     assert wanted(faces=faces, strength=0.0) == set()
     assert wanted(faces=None, denoise=0.0) == set()
+    assert wanted(faces=faces, denoise=0.0, sigmas=None) == {*SOCKETS, "sigmas"}
     assert wanted(faces=faces, clip=None, detector=None) == set(SOCKETS)
     assert wanted(faces=faces, clip=None, prompt="old") == {*SOCKETS, "clip"}
     assert wanted(faces=faces, clip=None, negative_prompt="old") == {*SOCKETS, "clip"}

@@ -12,11 +12,20 @@ import pytest
 import torch
 from torch import Tensor
 from visage import fields
+from visage.faces.alignment import FFHQ
 from visage.faces.face import Face, Faces
 from visage.fields import build
 from visage.models.host import Progress, TorchHost
 from visage.models.refiners import Repaint, Sampling
-from visage.pipeline import PromptError, PromptSource, RefinementError, RefineSettings, refine
+from visage.models.restorers import InvalidOutputError
+from visage.pipeline import (
+    PromptError,
+    PromptSource,
+    RefinementError,
+    RefineSettings,
+    outcome_report,
+    refine,
+)
 from visage.tests.comfy_models import restorer_of
 
 HOST = TorchHost("cpu", quiet=True)
@@ -29,6 +38,7 @@ class Painter:
     function: Callable[[Repaint], Tensor] = lambda work: work.pixels.clone()
     multiple: int = 8
     name: str = "pretended"
+    knows_levels: bool = False
     works: list[Repaint] = field(default_factory=list)
     steps_told: int = 0
 
@@ -211,7 +221,7 @@ def test_cycles_go_on_from_the_last_result() -> None:
     assert means[2] == pytest.approx(means[0] / 4, rel=0.02)
 
 
-@pytest.mark.parametrize(("power", "most"), [(2.0, "small"), (-2.0, "large")])
+@pytest.mark.parametrize(("power", "most"), [(2.0, "small"), (-1.0, "large")])
 def test_denoise_can_depend_on_the_size(power: float, most: str) -> None:
     painter = Painter()
     refine(picture(), faces_of(LEFT, (100, 20, 230, 180)), painter, HOST, settings_of(denoise=0.5, size_power=power))
@@ -219,7 +229,7 @@ def test_denoise_can_depend_on_the_size(power: float, most: str) -> None:
     assert (small > large) == (most == "small")
     assert max(small, large) <= 0.5
     share = 40 * 50 / (240 * 200)
-    assert small == pytest.approx(0.5 * (1 - share if power > 0 else share) ** 2)
+    assert small == pytest.approx(0.5 * (1 - share if power > 0 else share) ** abs(power))
 
 
 def test_prompts_go_to_faces_in_reading_order() -> None:
@@ -293,6 +303,107 @@ def test_a_restorer_works_on_the_same_faces(when: str) -> None:
     untouched = Painter()
     refine(picture(), faces_of(LEFT), untouched, HOST, settings_of())
     assert torch.equal(seen, untouched.works[0].pixels) == (when == "after")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("prompt", ["[SKIP] [SEP] smiling", "smiling [SEP] [SKIP]", "[SKIP]", "smiling [SEP] [STOP]"])
+def test_a_face_that_its_prompt_leaves_out_is_not_restored_either(when: str, prompt: str) -> None:
+    restorer, _ = restorer_of(HOST)
+    frames = picture()
+    done = refine(
+        frames, faces_of(LEFT, RIGHT), Painter(), HOST, settings_of(restore=when, prompt=prompt), restorer=restorer
+    )
+    for outcome, columns in zip(done.outcomes[0], (slice(0, 100), slice(140, 240)), strict=True):
+        same = torch.equal(done.frames[:, :, columns], frames[:, :, columns])
+        assert same == (outcome.action == "skipped")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_strength_acts_on_the_restorer_too(when: str) -> None:
+    restorer, _ = restorer_of(HOST)
+
+    def change(strength: float) -> float:
+        settings = settings_of(restore=when, strength=strength)
+        done = refine(picture(), faces_of(LEFT), Painter(), HOST, settings, restorer=restorer)
+        return float((done.frames - picture()).abs().max())
+
+    assert change(0.0) == 0
+    assert 0 < change(0.01) < 0.03 * change(1.0)
+    assert change(0.3) < 0.6 * change(1.0)
+
+
+class FailingRestorer:
+    """Gives rubbish for every crop."""
+
+    name, architecture, task, scale, acts_on_fidelity, template = (
+        "pretended restorer",
+        "none",
+        "restore",
+        1,
+        False,
+        FFHQ,
+    )
+
+    def crop_size(self, native: float) -> int:
+        return 64
+
+    def restore(self, crops: Tensor, *more: object) -> Tensor:
+        if len(crops):
+            raise InvalidOutputError(self.name, "crop 0 of the batch", (0,))
+        return crops
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_what_the_restorer_failed_on_is_told(when: str) -> None:
+    settings = settings_of(restore=when, on_error="skip")
+    done = refine(picture(), faces_of(LEFT, RIGHT), Painter(white), HOST, settings, restorer=FailingRestorer())
+    assert [outcome.action for outcome in done.outcomes[0]] == ["refined", "refined"]
+    text = outcome_report(done.outcomes, "refined")
+    assert text.count("not restored: pretended restorer failed on it") == 2
+
+
+def test_a_face_that_was_restored_and_could_not_be_painted_is_told_so() -> None:
+    restorer, _ = restorer_of(HOST)
+    nothing = Painter(lambda work: torch.full_like(work.pixels, float("nan")))
+    done = refine(picture(), faces_of(LEFT), nothing, HOST, settings_of(on_error="skip"), restorer=restorer)
+    ((outcome,),) = done.outcomes
+    assert (outcome.action, outcome.remark) == ("restored", "pretended failed on it")
+    assert float((done.frames - picture()).abs().max()) > 0.1
+
+
+def test_given_noise_levels_stand_in_for_denoise() -> None:
+    for denoise in (0.0, 0.4):
+        painter = Painter(white, knows_levels=True)
+        done = refine(picture(), faces_of(LEFT), painter, HOST, settings_of(denoise=denoise, size_power=4.0))
+        ((outcome,),) = done.outcomes
+        assert (outcome.action, outcome.denoise) == ("refined", None)
+        assert len(painter.works) == 1
+    assert "denoise" not in outcome_report(done.outcomes, "refined")
+
+
+def test_where_there_is_no_step_nothing_is_said_to_be_done() -> None:
+    frames, painter = picture(), Painter(white, knows_levels=True)
+    painter.steps = lambda sampling: 0  # type: ignore[method-assign]
+    done = refine(frames, faces_of(LEFT), painter, HOST, settings_of())
+    assert done.frames is frames
+    assert done.outcomes[0][0].reason == "there is no step to sample"
+
+
+def test_faces_that_size_power_leaves_no_denoise_and_those_outside_are_left_alone() -> None:
+    frames, painter = picture(), Painter(white)
+    whole, outside = (-10.0, -10.0, 260.0, 220.0), (300.0, 20.0, 340.0, 60.0)
+    done = refine(frames, faces_of(whole, outside, roll=45.0), painter, HOST, settings_of(size_power=2.0))
+    assert done.frames is frames and painter.works == []
+    assert [outcome.reason for outcome in done.outcomes[0]] == ["size_power leaves it no denoise", "outside the image"]
+
+
+def test_landmarks_tell_the_tilt_where_the_detector_does_not() -> None:
+    lying = tuple((50 - (y - 80), 80 + (x - 50)) for x, y in ((40, 75), (60, 75), (50, 85), (42, 97), (58, 97)))
+    painter = Painter()
+    refine(picture(), faces_of(LEFT, landmarks=lying), painter, HOST, settings_of())
+    assert painter.works[0].window.roll == 90
+    refine(picture(), faces_of(LEFT, landmarks=lying, roll=0.0), painter, HOST, settings_of())
+    assert painter.works[1].window.roll == 0
 
 
 def test_rubbish_stops_the_work_or_is_reported() -> None:

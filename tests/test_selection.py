@@ -25,6 +25,24 @@ def test_only_the_face_in_the_middle() -> None:
     assert [reason is None for reason in reasons] == [False, True, False, False]
 
 
+def test_the_middle_is_that_of_the_pixels_and_ties_go_to_the_earlier() -> None:
+    """Of 101 columns, 0 to 100, it is the 50th: as "from the centre" of Select Faces has it."""
+    near, far = square(16, 45, 8), square(76.6, 45, 8)
+    for faces in ([near, far], [far, near]):
+        reasons = reasons_to_skip(faces, 101, 99, Selection(only_center=True))
+        assert [reason is None for reason in reasons] == [face is near for face in faces]
+    left, right = square(16, 45, 8), square(76, 45, 8)
+    assert reasons_to_skip([left, right], 101, 99, Selection(only_center=True))[0] is None
+    assert reasons_to_skip([right, left], 101, 99, Selection(only_center=True))[0] is None
+
+
+def test_what_lies_outside_the_image_is_left_alone() -> None:
+    beside = [square(-20.5, 40, 20), square(99.5, 40, 20), square(40, -21, 20), square(40, 99.5, 20)]
+    reaching = [square(-20.4, 40, 20), square(99.4, 40, 20)]
+    reasons = reasons_to_skip([*beside, *reaching], 100, 100, Selection())
+    assert reasons == ["outside the image"] * 4 + [None] * 2
+
+
 def test_the_largest_are_kept() -> None:
     reasons = reasons_to_skip(GROUP, 100, 100, Selection(max_count=2))
     assert [reason is None for reason in reasons] == [True, False, True, False]

@@ -44,7 +44,8 @@ class Selection:
 def reasons_to_skip(faces: Sequence[Face], width: int, height: int, selection: Selection) -> list[str | None]:
     """For each face of a frame of ``width`` x ``height`` pixels: why it is left alone, or ``None`` if it is not.
 
-    Sizes are judged first, then the place, then the number. Ties go to the earlier face in reading order.
+    Faces outside the frame are left out first, then sizes are judged, then the place, then the number. Ties go to the
+    earlier face in reading order.
     """
     reasons: list[str | None] = [None] * len(faces)
 
@@ -52,12 +53,15 @@ def reasons_to_skip(faces: Sequence[Face], width: int, height: int, selection: S
         return [index for index, reason in enumerate(reasons) if reason is None]
 
     for index, face in enumerate(faces):
-        if face.size < selection.min_size:
+        left_edge, top_edge, right_edge, bottom_edge = face.box
+        if right_edge <= -0.5 or bottom_edge <= -0.5 or left_edge >= width - 0.5 or top_edge >= height - 0.5:
+            reasons[index] = "outside the image"
+        elif face.size < selection.min_size:
             reasons[index] = f"smaller than {selection.min_size:g} px"
         elif 0 < selection.max_size < face.size:
             reasons[index] = f"larger than {selection.max_size:g} px"
     if selection.only_center and left():
-        middle = (width / 2, height / 2)
+        middle = ((width - 1) / 2, (height - 1) / 2)
         nearest = min(left(), key=lambda index: (math.dist(faces[index].centre, middle), index))
         for index in left():
             if index != nearest:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .refiner import Mode, Refiner, Repaint, Sampling
+from .refiner import LEAST_DENOISE, Mode, Refiner, Repaint, Sampling
 
-__all__ = ["Mode", "Refiner", "Repaint", "Sampling"]
+__all__ = ["LEAST_DENOISE", "Mode", "Refiner", "Repaint", "Sampling"]

@@ -11,6 +11,9 @@ from ...faces.windows import Window
 from ...fields import setting
 from ..host import Progress
 
+LEAST_DENOISE = 0.001
+"""Below this the noise is less than a model is ever shown, and nothing is repainted."""
+
 Mode = Literal["noise mask", "differential", "inpaint model", "whole crop"]
 
 
@@ -64,7 +67,7 @@ class Repaint:
             stand in it for that.
         negative: likewise for what is not wanted.
         seed: of the noise, 0 <= seed < 2**64.
-        denoise: for this crop.
+        denoise: for this crop; does not act where the refiner knows its noise levels.
     """
 
     pixels: Tensor
@@ -82,6 +85,7 @@ class Refiner(Protocol):
     Attributes:
         name: for messages.
         multiple: pixels of which the sides of a crop must be multiples: the compression of its VAE, or more.
+        knows_levels: whether it was given noise levels of its own, so that ``denoise`` does not act.
     """
 
     @property
@@ -90,8 +94,11 @@ class Refiner(Protocol):
     @property
     def multiple(self) -> int: ...
 
+    @property
+    def knows_levels(self) -> bool: ...
+
     def steps(self, sampling: Sampling) -> int:
-        """How often :meth:`repaint` advances the progress."""
+        """How often :meth:`repaint` advances the progress; at 0 it repaints nothing."""
         ...
 
     def repaint(self, work: Repaint, sampling: Sampling, progress: Progress) -> Tensor:

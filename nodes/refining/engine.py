@@ -57,6 +57,10 @@ class ComfyRefiner:
     def multiple(self) -> int:
         return multiple_of(self._patcher, self.vae)
 
+    @property
+    def knows_levels(self) -> bool:
+        return self.sigmas is not None
+
     def steps(self, sampling: Sampling) -> int:
         return sampling.steps if self.sigmas is None else max(len(self.sigmas) - 1, 0)
 

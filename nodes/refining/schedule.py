@@ -9,11 +9,7 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
-from ...models.refiners import Sampling
-
-# Below this the noise is less than a model is ever shown, while the schedule, of which only the end is run, would
-# have more than a thousand times as many levels as there are steps.
-_LEAST_DENOISE = 0.001
+from ...models.refiners import LEAST_DENOISE, Sampling
 
 
 def sampler_names() -> list[str]:
@@ -47,7 +43,8 @@ def levels_of(patcher: Any, sampling: Sampling, denoise: float) -> Tensor:
     """
     _check("sampler", sampling.sampler, sampler_names())
     _check("scheduler", sampling.scheduler, scheduler_names())
-    if denoise < _LEAST_DENOISE:
+    if denoise < LEAST_DENOISE:
+        # The schedule, of which only the end is run, would have more than a thousand times as many levels as steps.
         return torch.empty(0)
     levels: Tensor = comfy.samplers.KSampler(
         patcher,

@@ -87,6 +87,10 @@ class DiffusersRefiner:
         self._vae = Autoencoder(parts.vae, host, dtype, parts.name)
         self.multiple = self._vae.compression * 2 ** (len(config.block_out_channels) - 1)
 
+    @property
+    def knows_levels(self) -> bool:
+        return False
+
     def steps(self, sampling: Sampling) -> int:
         """Raises ``ValueError`` for a sampling that this model or engine cannot do."""
         if sampling.sampler not in SAMPLERS:
