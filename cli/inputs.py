@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .images import SUFFIXES
+
+# Those of Job.crops_of.
+_CROP = re.compile(r"(.+)_face\d+_(?:before|after)\.png")
 
 
 class InputError(Exception):
@@ -17,10 +22,31 @@ class InputError(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """One picture: where it is and where the result goes, under the same name and in the same sub-folder."""
+    """One picture: where it is and what is made of it, under the same name and in the same sub-folder.
+
+    Attributes:
+        target: the result.
+        comparison: before and after side by side, where that is asked for.
+        crops: where crops of its faces are asked for, what their paths begin with; see :meth:`crops_of`.
+    """
 
     source: Path
     target: Path
+    comparison: Path | None = None
+    crops: Path | None = None
+
+    def crops_of(self, face: int) -> tuple[Path, Path]:
+        """``NAME_face1_before.png`` and ``NAME_face1_after.png`` for the first face."""
+        assert self.crops is not None  # noqa: S101 - only asked where crops are planned
+        before, after = (
+            self.crops.with_name(f"{self.crops.name}_face{face}_{name}.png") for name in ("before", "after")
+        )
+        return before, after
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that is written but the crops, of which nobody knows yet how many there are."""
+        return (self.target,) if self.comparison is None else (self.target, self.comparison)
 
 
 @dataclass(frozen=True)
@@ -29,7 +55,7 @@ class Plan:
 
     Attributes:
         jobs: in the order of the inputs, sorted by path within a folder or pattern.
-        existing: results that are there already and would be overwritten; not among the jobs.
+        existing: what is there already and would be overwritten, one for each picture that is not among the jobs.
         problems: a sentence for each input that leads nowhere, where other inputs do.
     """
 
@@ -47,7 +73,7 @@ def find(inputs: Sequence[str]) -> Plan:
     sources: dict[tuple[int, int], Path] = {}
     problems: list[str] = []
     for given in inputs:
-        found = [source for source, _ in _expand(given, None)]
+        found = [source for source, _ in _expand(given, ())]
         if not found:
             problems.append(_nothing_at(given))
         for source in found:
@@ -62,47 +88,79 @@ def plan_drawings(inputs: Sequence[str], drawings: Path | None, *, overwrite: bo
     return find(inputs) if drawings is None else plan(inputs, drawings, overwrite=overwrite)
 
 
-def plan(inputs: Sequence[str], output: Path, *, overwrite: bool = False) -> Plan:
+def plan(
+    inputs: Sequence[str], output: Path, *, overwrite: bool = False, compare: bool = False, crops: Path | None = None
+) -> Plan:
     """Finds the pictures and decides where their results go.
 
     An input is a file (of any name), a folder (every picture in it and in its sub-folders) or a pattern with ``*``,
     ``?``, ``[...]`` or ``**``, for shells that leave patterns alone. Below folders and before the first wildcard of
-    patterns, sub-folders are kept. Hidden files are left out, and so is the output folder where it lies in an input
-    folder.
+    patterns, sub-folders are kept. Hidden files are left out, and so are the folders for results where they lie in an
+    input folder.
+
+    Args:
+        overwrite: replace what is there.
+        compare: each result is to have a comparison beside it, ``NAME_compare`` with the same suffix.
+        crops: folder for crops of the faces. Pictures whose names differ in nothing but the suffix keep it there.
 
     Raises:
-        InputError: nothing was found, the output is no folder, a result would overwrite an input, or two inputs have
-            the same result.
+        InputError: nothing was found, a folder for results is none, something written would overwrite an input, or
+            two inputs have the same result.
     """
-    if output.is_file() or (output.suffix.lower() in SUFFIXES and not output.is_dir()):
-        raise InputError(f"--output is a folder for the results, and {output} looks like a file. Name a folder.")
-    jobs: dict[tuple[int, int], Job] = {}
+    outputs = [output] if crops is None else [output, crops]
+    for folder in outputs:
+        if folder.is_file() or (folder.suffix.lower() in SUFFIXES and not folder.is_dir()):
+            raise InputError(f"Results go into a folder, and {folder} looks like a file. Name a folder.")
+    names: dict[tuple[int, int], tuple[Path, Path]] = {}
     problems: list[str] = []
     for given in inputs:
-        found = list(_expand(given, output))
+        found = list(_expand(given, outputs))
         if not found:
             problems.append(_nothing_at(given))
         for source, name in found:
             # The same picture by two ways is one job.
-            jobs.setdefault(_identity(source), Job(source, output / name))
-    if not jobs:
+            names.setdefault(_identity(source), (source, name))
+    if not names:
         raise InputError("\n".join(problems))
+    jobs = dict(zip(names, _jobs(names.values(), output, compare, crops), strict=True))
+    there = _crops_there(jobs.values())
     _refuse_shared_targets(jobs.values())
-    _refuse_overwritten_inputs(jobs)
-    existing = () if overwrite else tuple(job.target for job in jobs.values() if job.target.exists())
-    return Plan(tuple(job for job in jobs.values() if job.target not in set(existing)), existing, tuple(problems))
+    _refuse_overwritten_inputs(jobs, there)
+    todo: list[Job] = []
+    existing: list[Path] = []
+    for job in jobs.values():
+        first = next((path for path in (*job.files, *there.get(job, ())) if path.exists()), None)
+        if first is None or overwrite:
+            todo.append(job)
+        else:
+            existing.append(first)
+    return Plan(tuple(todo), tuple(existing), tuple(problems))
 
 
-def _expand(given: str, output: Path | None) -> Iterator[tuple[Path, Path]]:
+def _jobs(names: Collection[tuple[Path, Path]], output: Path, compare: bool, crops: Path | None) -> Iterator[Job]:
+    """For pictures and their names below the output folder."""
+    alike = Counter(os.path.normcase(name.with_suffix("")) for _, name in names)
+    for source, name in names:
+        bare = name.with_suffix("")
+        comparison = name.with_name(f"{bare.name}_compare{name.suffix}")
+        yield Job(
+            source,
+            output / name,
+            output / comparison if compare else None,
+            None if crops is None else crops / (bare if alike[os.path.normcase(bare)] == 1 else name),
+        )
+
+
+def _expand(given: str, outputs: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
     """The pictures of one input, each with its name below the output folder."""
     path = Path(given).expanduser()
     if path.is_file():
         yield path, Path(path.name)
         return
     base = path if path.is_dir() else _before_wildcards(path)
-    earlier_results = None if output is None or _lies_in(base, output) else output
+    earlier_results = [output for output in outputs if not _lies_in(base, output)]
     for source in _in_folder(path) if path.is_dir() else _matches(path):
-        if earlier_results is None or not _lies_in(source, earlier_results):
+        if not any(_lies_in(source, results) for results in earlier_results):
             yield source, source.relative_to(base)
 
 
@@ -157,18 +215,46 @@ def _nothing_at(given: str) -> str:
     return f"{given}: no such file or folder."
 
 
-def _refuse_shared_targets(jobs: Iterable[Job]) -> None:
+def _crops_there(jobs: Iterable[Job]) -> dict[Job, list[Path]]:
+    """The crops of each picture that were written before."""
+    beginnings = {os.path.normcase(job.crops): job for job in jobs if job.crops is not None}
+    found: dict[Job, list[Path]] = {}
+    for folder in {job.crops.parent for job in beginnings.values() if job.crops is not None}:
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            job = beginnings.get(_beginning(path))
+            if job is not None:
+                found.setdefault(job, []).append(path)
+    return found
+
+
+def _beginning(path: Path) -> str:
+    """What the path of a crop begins with, as keys do; empty for other files."""
+    crop = _CROP.fullmatch(path.name)
+    return os.path.normcase(path.with_name(crop[1])) if crop else ""
+
+
+def _refuse_shared_targets(jobs: Collection[Job]) -> None:
     taken: dict[str, Path] = {}
+    faces: dict[str, Path] = {}
     for job in jobs:
-        first = taken.setdefault(os.path.normcase(job.target), job.source)
-        if first != job.source:
-            raise InputError(
-                f"{first} and {job.source} would both be written to {job.target}. "
-                "Give the folder above them, which keeps sub-folders apart, or run them with another --output."
-            )
+        if job.crops is not None:
+            _refuse_shared(faces.setdefault(os.path.normcase(job.crops), job.source), job, job.crops_of(1)[0])
+    for job in jobs:
+        for path in job.files:
+            _refuse_shared(taken.setdefault(os.path.normcase(path), job.source), job, path)
+            _refuse_shared(faces.get(_beginning(path), job.source), job, path)
 
 
-def _refuse_overwritten_inputs(jobs: Mapping[tuple[int, int], Job]) -> None:
+def _refuse_shared(first: Path, job: Job, path: Path) -> None:
+    if first != job.source:
+        raise InputError(
+            f"{first} and {job.source} would both be written to {path}. "
+            "Give the folder above them, which keeps sub-folders apart, or run them with another --output."
+        )
+
+
+def _refuse_overwritten_inputs(jobs: Mapping[tuple[int, int], Job], crops: Mapping[Job, Sequence[Path]]) -> None:
     for job in jobs.values():
-        if job.target.exists() and _identity(job.target) in jobs:
-            raise InputError(f"{job.target} is one of the inputs and would be overwritten. Choose another --output.")
+        for path in (*job.files, *crops.get(job, ())):
+            if path.exists() and _identity(path) in jobs:
+                raise InputError(f"{path} is one of the inputs and would be overwritten. Choose another folder.")

@@ -92,7 +92,7 @@ class _Tools:
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0, or 1 where a picture failed."""
     try:
-        todo = plan(arguments.inputs, arguments.output, overwrite=arguments.overwrite)
+        todo = plan(arguments.inputs, arguments.output, overwrite=arguments.overwrite, compare=arguments.compare)
         tools = _tools(arguments)
     except (InputError, OSError, ValueError, WeightsError) as error:
         print(error, file=sys.stderr)
@@ -105,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
             done = _refine(batch.frames, tools)
             for index, (job, picture) in enumerate(zip(batch.jobs, batch.pictures, strict=True)):
                 pixels, outcomes = done.frames[index], done.outcomes[index]
-                frames.append(write_result(job, picture, pixels, outcomes, compare=arguments.compare))
+                frames.append(write_result(job, picture, pixels, outcomes))
         except (
             ValueError,
             RuntimeError,

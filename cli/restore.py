@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..faces.crops import extract, plan_crops
 from ..faces.face import Faces
 from ..models.detectors import DetectionSettings, Detector
 from ..models.host import TorchHost
@@ -21,16 +20,14 @@ from ..models.upscaler import Upscaler, load_upscaler, resize_frames
 from ..models.weights import WeightsError
 from ..pipeline import Restoration, RestorationError, RestoreSettings, restore
 from . import options
-from .batches import Batch, Failures, batches
-from .images import ImageError, Picture, save_image
+from .batches import Failures, batches
+from .images import ImageError
 from .inputs import InputError, plan
 from .models import Subparsers
 from .report import write_report
 from .results import write_result
 from .setting_options import add_settings, settings_from
 
-# Side of the aligned crops that --crops writes.
-_CROP = 512
 # Those that say which faces are meant are among the options that commands share.
 _SETTINGS = ("fidelity", "strength", "colour_match", "mask_shape", "feather", "alignment", "steps", "seed", "adain")
 
@@ -54,7 +51,9 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     frame.add_argument("--upscaler", metavar="FILE", help="network for the background (Real-ESRGAN kind)")
     told = parser.add_argument_group("what else is written")
     told.add_argument("--report", metavar="FILE", type=Path, help="what was done to every face, as JSON")
-    told.add_argument("--crops", metavar="DIR", type=Path, help="every face before and after, as aligned crops")
+    told.add_argument(
+        "--crops", metavar="DIR", type=Path, help="every restored face before and after, as aligned crops"
+    )
     told.add_argument("--compare", action="store_true", help="before and after side by side, beside each result")
     parser.set_defaults(run=run)
 
@@ -76,7 +75,13 @@ class _Tools:
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0, or 1 where a picture failed."""
     try:
-        todo = plan(arguments.inputs, arguments.output, overwrite=arguments.overwrite)
+        todo = plan(
+            arguments.inputs,
+            arguments.output,
+            overwrite=arguments.overwrite,
+            compare=arguments.compare,
+            crops=arguments.crops,
+        )
         tools = _tools(arguments)
     except (InputError, OSError, WeightsError) as error:
         print(error, file=sys.stderr)
@@ -86,12 +91,10 @@ def run(arguments: argparse.Namespace) -> int:
     progress = tools.host.progress(max(len(todo.jobs), 1), "pictures")
     for batch in batches(todo.jobs, arguments.batch, failures):
         try:
-            faces, restoration = _restore(batch.frames, tools)
+            restoration = _restore(batch.frames, tools)
             for index, (job, picture) in enumerate(zip(batch.jobs, batch.pictures, strict=True)):
                 pixels, outcomes = restoration.frames[index], restoration.outcomes[index]
-                frames.append(write_result(job, picture, pixels, outcomes, compare=arguments.compare))
-            if arguments.crops:
-                _write_crops(batch, faces, restoration, arguments.crops)
+                frames.append(write_result(job, picture, pixels, outcomes))
         except (
             ValueError,
             RuntimeError,
@@ -126,7 +129,7 @@ def _tools(arguments: argparse.Namespace) -> _Tools:
 
 
 @torch.inference_mode()
-def _restore(frames: Tensor, tools: _Tools) -> tuple[Faces, Restoration]:
+def _restore(frames: Tensor, tools: _Tools) -> Restoration:
     height, width = frames.shape[1:3]
     found = tools.detector.detect(frames, tools.detection)
     faces = Faces(width, height, tuple(tuple(some) for some in found))
@@ -135,23 +138,7 @@ def _restore(frames: Tensor, tools: _Tools) -> tuple[Faces, Restoration]:
         background = tools.upscaler.upscale(frames, tools.upscale)
     elif tools.upscale != 1:
         background = resize_frames(frames, tools.upscale)
-    restored = restore(frames, faces, tools.restorer, tools.host, tools.settings, background, parser=tools.parser)
-    return faces, restored
-
-
-def _write_crops(batch: Batch, faces: Faces, restoration: Restoration, folder: Path) -> None:
-    """``NAME_face1_before.png`` and ``NAME_face1_after.png`` for every face that was restored."""
-    restored = faces.with_frames(
-        [outcome.face for outcome in frame if outcome.action == "restored"] for frame in restoration.outcomes
-    )
-    crops = plan_crops(restored.placed, _CROP, faces.width, faces.height, len(batch.jobs))
-    after = crops.on_frames_of(restoration.frames.shape[2], restoration.frames.shape[1])
-    for index, (frame, face) in enumerate(restored.placed):
-        job, picture = batch.jobs[frame], batch.pictures[frame]
-        for name, frames, where in (("before", batch.frames, crops), ("after", restoration.frames, after)):
-            path = folder / f"{job.target.stem}_face{face.index + 1}_{name}.png"
-            pixels = extract(frames, where.take([index]))[0]
-            save_image(path, Picture(pixels, depth=picture.depth, metadata=picture.metadata))
+    return restore(frames, faces, tools.restorer, tools.host, tools.settings, background, parser=tools.parser)
 
 
 def _factor(text: str) -> float:

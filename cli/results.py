@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ..drawing import side_by_side
+from ..faces.crops import extract, plan_crops
+from ..faces.face import Face
 from ..models.atomic import replacing
 from ..models.upscaler import resize_frames_to
 from ..pipeline import Outcome
@@ -18,15 +19,15 @@ from .images import ImageError, Picture, save_image
 from .inputs import Job
 from .report import frame_described, outcome_described
 
+# Side of the aligned crops of faces.
+_CROP = 512
 
-def write_result(
-    job: Job, picture: Picture, pixels: Tensor, outcomes: Sequence[Outcome], *, compare: bool
-) -> dict[str, object]:
-    """Writes one result, and gives what the report says of it.
+
+def write_result(job: Job, picture: Picture, pixels: Tensor, outcomes: Sequence[Outcome]) -> dict[str, object]:
+    """Writes one result and what is planned with it, and gives what the report says of it.
 
     Args:
         pixels: ``[H, W, 3]`` 0..1, of the picture or larger.
-        compare: also writes before and after side by side.
 
     Raises:
         ImageError: as :func:`~.images.save_image`.
@@ -37,8 +38,11 @@ def write_result(
         _copy(job)
     else:
         save_image(job.target, _at_size(picture, pixels))
-    if compare:
-        _write_comparison(job.target, picture, pixels)
+    if job.comparison is not None:
+        both = side_by_side([_resized(picture.pixels, pixels), pixels])
+        save_image(job.comparison, replace(picture, pixels=both, alpha=None))
+    if job.crops is not None:
+        _write_crops(job, picture, pixels, [outcome.face for outcome in outcomes if outcome.action == "restored"])
     height, width = picture.pixels.shape[:2]
     return frame_described(job.source, job.target, width, height, map(outcome_described, outcomes))
 
@@ -65,7 +69,12 @@ def _resized(pixels: Tensor, like: Tensor) -> Tensor:
     return resize_frames_to(pixels[None], *like.shape[:2])[0]
 
 
-def _write_comparison(target: Path, picture: Picture, pixels: Tensor) -> None:
-    before = _resized(picture.pixels, pixels)
-    path = target.with_name(f"{target.stem}_compare{target.suffix}")
-    save_image(path, replace(picture, pixels=side_by_side([before, pixels]), alpha=None))
+def _write_crops(job: Job, picture: Picture, pixels: Tensor, faces: Sequence[Face]) -> None:
+    """The faces before and after, as aligned crops."""
+    height, width = picture.pixels.shape[:2]
+    before = plan_crops([(0, face) for face in faces], _CROP, width, height, 1)
+    after = before.on_frames_of(pixels.shape[1], pixels.shape[0])
+    for index, face in enumerate(faces):
+        seen = extract(picture.pixels[None], before.take([index])), extract(pixels[None], after.take([index]))
+        for path, crop in zip(job.crops_of(face.index + 1), seen, strict=True):
+            save_image(path, Picture(crop[0], depth=picture.depth, metadata=picture.metadata))

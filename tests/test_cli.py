@@ -135,6 +135,20 @@ def test_selection_crops_and_comparison(visage, photograph, tmp_path) -> None:
     assert load_image(tmp_path / "out" / "group_compare.png").pixels.shape == (332, 1008, 3)
 
 
+def test_crops_of_pictures_of_one_name_are_all_there(visage, photograph, tmp_path) -> None:
+    for name in ("a/group.png", "b/group.png"):
+        save_image(tmp_path / "in" / name, Picture(photograph))
+    crops = ["--max-faces", 1, "--crops", tmp_path / "crops"]
+    assert visage("restore", tmp_path / "in", *crops) == 0
+    names = sorted(path.relative_to(tmp_path / "crops").as_posix() for path in (tmp_path / "crops").rglob("*.png"))
+    assert [name.split("_")[0] for name in names] == ["a/group", "a/group", "b/group", "b/group"]
+    before = {name: (tmp_path / "crops" / name).read_bytes() for name in names}
+    for path in (tmp_path / "out").rglob("*.png"):
+        path.unlink()
+    assert visage("restore", tmp_path / "in", *crops, "--strength", 0.1) == 0
+    assert {name: (tmp_path / "crops" / name).read_bytes() for name in names} == before
+
+
 def test_only_what_a_parser_sees_is_put_back(visage, photograph, tmp_path, capsys) -> None:
     from visage.models.parsers.loading import ARCHITECTURES
 

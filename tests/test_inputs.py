@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from visage.cli.inputs import InputError, Job, plan
@@ -136,6 +137,76 @@ def test_two_pictures_with_one_result_are_refused(tmp_path: Path, out: Path) -> 
     for part in (str(folder / "one" / "a.png"), str(folder / "two" / "a.png"), str(out / "a.png"), "--output"):
         assert part in str(failure.value)
     assert names(plan([str(folder)], out).jobs, out) == ["one/a.png", "two/a.png"]
+
+
+# Comparisons and crops
+
+
+def planned(folder: Path, out: Path, **more: Any) -> tuple[Job, ...]:
+    return plan([str(folder)], out, compare=True, crops=out / "crops", **more).jobs
+
+
+def test_comparisons_and_crops_keep_sub_folders_and_suffixes(tmp_path: Path, out: Path) -> None:
+    folder = touch(tmp_path / "in", "a/img.png", "b/img.png", "x.jpg", "x.png", "y.png")
+    jobs = {job.source.relative_to(folder).as_posix(): job for job in planned(folder, out)}
+    assert [jobs["a/img.png"].comparison, jobs["x.jpg"].comparison] == [
+        out / "a" / "img_compare.png",
+        out / "x_compare.jpg",
+    ]
+    begin = {name: job.crops_of(2)[1].relative_to(out / "crops").as_posix() for name, job in jobs.items()}
+    assert begin == {
+        "a/img.png": "a/img_face2_after.png",
+        "b/img.png": "b/img_face2_after.png",
+        # Only the suffix tells these two apart.
+        "x.jpg": "x.jpg_face2_after.png",
+        "x.png": "x.png_face2_after.png",
+        "y.png": "y_face2_after.png",
+    }
+    assert plan([str(folder)], out).jobs[0].comparison is None
+
+
+@pytest.mark.parametrize(
+    "names", [("foo.png", "foo_compare.png"), ("x.jpg", "x.png", "x.jpg.png"), ("a.png", "a_face12_after.png")]
+)
+def test_nothing_else_is_written_to_the_same_file(tmp_path: Path, out: Path, names: tuple[str, ...]) -> None:
+    folder = touch(tmp_path / "in", *names)
+    with pytest.raises(InputError, match="would both be written to"):
+        plan([str(folder)], out, compare=True, crops=out, overwrite=True)
+    assert len(plan([str(folder)], out).jobs) == len(names)
+
+
+@pytest.mark.parametrize("name", ["a_compare.png", "crops/a_face3_before.png"])
+def test_existing_comparisons_and_crops_are_left_alone_unless_they_may_be_overwritten(
+    tmp_path: Path, out: Path, name: str
+) -> None:
+    folder = touch(tmp_path / "in", "a.png", "b.png")
+    touch(out, name)
+    found = plan([str(folder)], out, compare=True, crops=out / "crops")
+    assert names(found.jobs, out) == ["b.png"]
+    assert found.existing == (out / name,)
+    assert names(planned(folder, out, overwrite=True), out) == ["a.png", "b.png"]
+    assert names(plan([str(folder)], out).jobs, out) == ["a.png", "b.png"]
+
+
+def test_comparisons_and_crops_never_overwrite_an_input(tmp_path: Path, out: Path) -> None:
+    folder = touch(tmp_path / "in", "a.png", "a_face1_before.png")
+    with pytest.raises(InputError, match=r"a_face1_before\.png is one of the inputs"):
+        plan([str(folder)], out, crops=folder, overwrite=True)
+    touch(folder, "a_compare.png")
+    out.mkdir()
+    os.link(folder / "a_compare.png", out / "b_compare.png")
+    touch(folder, "b.png")
+    with pytest.raises(InputError, match="is one of the inputs"):
+        plan([str(folder / "a_compare.png"), str(folder / "b.png")], out, compare=True, overwrite=True)
+
+
+def test_the_folder_of_crops_is_no_input_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "a.png", "out/a.png", "crops/a_face1_before.png")
+    monkeypatch.chdir(tmp_path)
+    found = plan(["."], Path("out"), crops=Path("crops"), overwrite=True)
+    assert names(found.jobs, Path("out")) == ["a.png"]
+    with pytest.raises(InputError, match="Name a folder"):
+        plan(["."], Path("out"), crops=Path("a.png"))
 
 
 def test_nothing_found_is_an_error(tmp_path: Path, out: Path) -> None:
