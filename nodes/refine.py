@@ -39,10 +39,25 @@ class RefineFaces(io.ComfyNode):
             hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Image.Input("image", tooltip="One image or a batch. Alpha is kept."),
-                io.Model.Input("model", lazy=True, tooltip="Any diffusion model that ComfyUI samples."),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    lazy=True,
+                    tooltip="Any diffusion model that ComfyUI samples. Needed unless a guider is connected.",
+                ),
                 io.Vae.Input("vae", lazy=True, tooltip="The VAE of the model."),
-                io.Conditioning.Input("positive", lazy=True, tooltip="What is painted where prompt is empty."),
-                io.Conditioning.Input("negative", lazy=True, tooltip="What is avoided where negative_prompt is empty."),
+                io.Conditioning.Input(
+                    "positive",
+                    optional=True,
+                    lazy=True,
+                    tooltip="What is painted where prompt is empty. Needed unless a guider is connected.",
+                ),
+                io.Conditioning.Input(
+                    "negative",
+                    optional=True,
+                    lazy=True,
+                    tooltip="What is avoided where negative_prompt is empty. Needed unless a guider is connected.",
+                ),
                 io.Clip.Input(
                     "clip",
                     optional=True,
@@ -69,9 +84,25 @@ class RefineFaces(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, vae: None = None, detector: str | None = "", faces: str | None = "") -> bool | str:
-        # The VAE is named so that there is an input to show the message at.
-        return are_there_faces(detector, faces)
+    def validate_inputs(
+        cls,
+        vae: None = None,
+        model: str | None = "",
+        positive: str | None = "",
+        negative: str | None = "",
+        guider: str | None = "",
+        detector: str | None = "",
+        faces: str | None = "",
+    ) -> bool | str:
+        # What is connected is still unknown here and arrives as None, not as "". The VAE is named so that there is an
+        # input to show the message at.
+        given = {"model": model, "positive": positive, "negative": negative}
+        missing = [name for name, value in given.items() if value == ""] if guider == "" else []
+        found = are_there_faces(detector, faces)
+        if not missing:
+            return found
+        paints = f"It needs model, positive and negative, or a guider instead of them: connect {', '.join(missing)}."
+        return paints if found is True else f"{paints} {found}"
 
     @classmethod
     def fingerprint_inputs(
@@ -96,9 +127,9 @@ class RefineFaces(io.ComfyNode):
             inputs,
             lambda: ComfyRefiner(
                 vae=inputs["vae"],
-                model=inputs["model"],
-                positive=inputs["positive"],
-                negative=inputs["negative"],
+                model=inputs.get("model"),
+                positive=inputs.get("positive", []),
+                negative=inputs.get("negative", []),
                 clip=inputs.get("clip"),
                 guider=inputs.get("guider"),
                 sampler=inputs.get("sampler_object"),

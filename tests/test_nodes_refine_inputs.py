@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from visage.tests import comfy_side
 
 NODES = ("RefineFaces", "RefineFacesDiffusers")
+PAINTING = ("model", "positive", "negative")
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +97,66 @@ def test_comfyui_keeps_what_a_node_made_until_a_file_changes(
     assert plain == first[0]
     assert drawn != first[1]
     assert linked != first[2]
+
+
+def test_a_guider_takes_the_place_of_model_and_prompts(pack: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    from visage.nodes import refine
+
+    valid = partial(pack.RefineFaces.validate_inputs, vae=None, detector=None)
+    assert valid(guider=None) is True
+    assert valid(guider=None, model=None) is True
+    assert valid(**dict.fromkeys(PAINTING)) is True
+    for name in PAINTING:
+        message = valid(**dict.fromkeys({*PAINTING} - {name}))
+        assert message.endswith(f"or a guider instead of them: connect {name}.")
+    nothing = pack.RefineFaces.validate_inputs(vae=None)
+    assert "connect model, positive, negative." in nothing
+    assert "connect a detector" in nothing
+    required = {socket.id for socket in pack.RefineFaces.GET_SCHEMA().inputs if not socket.optional}
+    assert {"image", "vae"} <= required
+    assert required.isdisjoint(PAINTING)
+    monkeypatch.setattr(refine, "refined", lambda node, image, inputs, engine: engine())
+    monkeypatch.setattr(refine, "ComfyRefiner", dict)
+    made = pack.RefineFaces.execute(None, vae="a VAE", guider="a guider")
+    assert (made["guider"], made["model"], made["positive"], made["negative"]) == ("a guider", None, [], [])
+
+
+@pytest.mark.parametrize(
+    ("connected", "missing"),
+    [
+        (("guider", "faces"), None),
+        (("guider", "model", "faces"), None),
+        ((*PAINTING, "detector"), None),
+        (("model", "positive", "faces"), "connect negative."),
+        (("detector",), "connect model, positive, negative."),
+        (("guider",), "connect a detector"),
+    ],
+)
+def test_comfyui_runs_a_graph_that_has_what_it_needs_and_no_other(
+    pack: ModuleType, monkeypatch: pytest.MonkeyPatch, connected: tuple[str, ...], missing: str | None
+) -> None:
+    if os.environ.get(comfy_side.VARIABLE) != "comfyui":
+        pytest.skip("needs ComfyUI's own validation")
+    import execution
+
+    import nodes as comfyui_nodes
+
+    sockets = {socket.id: socket for socket in pack.RefineFaces.GET_SCHEMA().inputs}
+
+    class Source:
+        RETURN_TYPES = tuple(socket.get_io_type() for socket in sockets.values())
+        INPUT_TYPES = staticmethod(lambda: {"required": {}})
+
+    for name, node in (("VisageRefineFaces", pack.RefineFaces), ("Source", Source)):
+        monkeypatch.setitem(comfyui_nodes.NODE_CLASS_MAPPINGS, name, node)
+    inputs = {name: ["2", place] for place, name in enumerate(sockets) if name in {"image", "vae", *connected}} | {
+        name: socket.default for name, socket in sockets.items() if getattr(socket, "default", None) is not None
+    }
+    prompt = {
+        "1": {"class_type": "VisageRefineFaces", "inputs": inputs},
+        "2": {"class_type": "Source", "inputs": {}},
+    }
+    valid, errors, _ = asyncio.run(execution.validate_inputs("test", prompt, "1", {}, []))
+    assert valid is (missing is None), errors
+    assert all(missing in error["details"] for error in errors)
+    assert {error["type"] for error in errors} == ({"custom_validation_failed"} if missing else set())
