@@ -115,19 +115,29 @@ def align(faces: Sequence[Face], size: int, template: Template = FFHQ) -> Tensor
         ``[N, 2, 3]`` float64.
     """
     matrices = torch.empty(len(faces), 2, 3, dtype=torch.float64)
-    target = torch.tensor(template.points, dtype=torch.float64)
     with_landmarks = [index for index, face in enumerate(faces) if face.landmarks is not None]
     boxed = {index for index, face in enumerate(faces) if face.landmarks is None}
     if with_landmarks:
         points = torch.tensor([faces[index].landmarks for index in with_landmarks], dtype=torch.float64)
-        unit = template.size / FFHQ.size
-        fitted, residual = fit_similarity(points, target, OUTLIER_SCALE * unit)
-        poor = residual.square().mean(-1).sqrt() > MAX_RESIDUAL * unit
-        matrices[with_landmarks] = fitted
-        boxed |= {index for index, bad in zip(with_landmarks, poor.tolist(), strict=True) if bad}
+        matrices[with_landmarks], fits = _fitted(points, template)
+        boxed |= {index for index, good in zip(with_landmarks, fits.tolist(), strict=True) if not good}
     for index in boxed:
         matrices[index] = _box_matrix(faces[index], template)
     return compose(resize_matrix(size / template.size), matrices)
+
+
+def are_of_a_face(landmarks: Sequence[Point], template: Template = FFHQ) -> bool:
+    """Whether five landmarks lie as those of a face do, so that :func:`align` goes by them."""
+    points = torch.tensor([list(landmarks)], dtype=torch.float64)
+    return bool(_fitted(points, template)[1])
+
+
+def _fitted(points: Tensor, template: Template) -> tuple[Tensor, Tensor]:
+    """Similarities ``[N, 2, 3]`` from landmarks ``[N, 5, 2]`` to those of a template, and whether they fit, ``[N]``."""
+    unit = template.size / FFHQ.size
+    target = torch.tensor(template.points, dtype=torch.float64)
+    matrices, residual = fit_similarity(points, target, OUTLIER_SCALE * unit)
+    return matrices, residual.square().mean(-1).sqrt() <= MAX_RESIDUAL * unit
 
 
 def _box_matrix(face: Face, template: Template) -> Tensor:

@@ -14,12 +14,17 @@ _TO_XYZ = (
     (0.2126729, 0.7151522, 0.0721750),
     (0.0193339, 0.1191920, 0.9503041),
 )
+_FROM_XYZ = torch.linalg.inv(torch.tensor(_TO_XYZ, dtype=torch.float64)).tolist()
 _WHITE = (0.95047, 1.0, 1.08883)
 _EPSILON, _KAPPA = 216 / 24389, 24389 / 27
 
 # Chroma may be strengthened by a quarter at most: more turns noise into blotches. It may be weakened to nothing,
 # which keeps black-and-white photographs black and white.
 _MAX_CHROMA_GAIN = 1.25
+
+
+SAMPLES = 128
+"""Colour statistics are taken from at least so many rows and columns, evenly spaced, where there are that many."""
 
 
 def rgb_to_lab(rgb: Tensor) -> Tensor:
@@ -37,7 +42,7 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     y = (light + 16) / 116
     f = torch.stack([y + a / 500, y, y - b / 200], dim=-1)
     xyz = torch.where(f**3 > _EPSILON, f**3, (116 * f - 16) / _KAPPA) * lab.new_tensor(_WHITE)
-    linear = xyz @ torch.linalg.inv(_matrix(lab)).T
+    linear = xyz @ lab.new_tensor(_FROM_XYZ).T
     return torch.where(linear <= 0.0031308, linear * 12.92, 1.055 * _power(linear, 1 / 2.4) - 0.055)
 
 
@@ -94,8 +99,12 @@ def match_colour(images: Tensor, reference: Tensor, weights: Tensor, strength: f
     """
     if strength == 0:
         return images
-    coarse = F.interpolate(images.movedim(-1, 1), size=reference.shape[1:3], mode="area").movedim(1, -1)
-    return colour_shift(coarse, reference, weights).apply(images, strength)
+    coarse = images
+    if images.shape != reference.shape:
+        coarse = F.interpolate(images.movedim(-1, 1), size=reference.shape[1:3], mode="area").movedim(1, -1)
+    step = max(1, min(reference.shape[1:3]) // SAMPLES)
+    some = (slice(None), slice(None, None, step), slice(None, None, step))
+    return colour_shift(coarse[some], reference[some], weights[some]).apply(images, strength)
 
 
 def _moments(lab: Tensor, weight: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:

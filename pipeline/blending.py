@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..faces.alignment import are_of_a_face
 from ..faces.colour import match_colour
-from ..faces.crops import Crops, extract, inside_frame
+from ..faces.crops import Crops, extract, extract_mask, inside_frame
 from ..faces.geometry import apply
 from ..faces.masks import FEATHER, MaskShape, ellipse, hull, soft_square
 from ..faces.memory import duplicate
@@ -19,6 +20,9 @@ from .parsing import check_parser, parsed_faces
 
 # A landmark hull reaches this share of an FFHQ crop beyond the eyes, nose and mouth: to the brows and the jaw.
 _HULL_GROW = 0.14
+TOGETHER = 8
+"""Crops that are cut out, worked on and matched in colour at once: what that takes in between does not grow with the
+number of faces in a frame."""
 
 
 @dataclass(frozen=True)
@@ -98,24 +102,30 @@ def paste_crops(
     result = duplicate(frames)
     places = crops.on_frames_of(frames.shape[2], frames.shape[1])
     pixels = pixels.to(frames.device)
-    parsed = parsed_faces(pixels, crops, parser, settings.feather) if parser and settings.mask == "parse" else None
-    patches = patches_of(frames, frames, places, pixels, settings, parsed=parsed)
+    patches: list[Patch] = []
+    for start in range(0, len(crops), TOGETHER):
+        some = list(range(start, min(start + TOGETHER, len(crops))))
+        given, parsed = extract(frames, places.take(some)), None
+        if parser and settings.mask == "parse":
+            parsed = parsed_faces(pixels[some], crops.take(some), parser, settings.feather)
+        patches += patches_of(frames, given, places.take(some), pixels[some], settings, parsed=parsed)
     blend(result, changed, frames, patches, settings.strength)
     return result, changed
 
 
 def patches_of(
     canvas: Tensor,
-    frames: Tensor,
+    given: Tensor,
     crops: Crops,
     pixels: Tensor,
     settings: BlendSettings,
     region: Tensor | None = None,
     parsed: Tensor | None = None,
 ) -> list[Patch]:
-    """Colour, mask and layout of new crops ``[N, S, S, 3]`` of ``frames``, to be blended into ``canvas``.
+    """Colour, mask and layout of new crops ``[N, S, S, 3]``, to be blended into ``canvas``.
 
     Args:
+        given: ``[N, T, T, 3]`` 0..1 with the side ``T`` of ``crops``: the crops as they were cut out.
         region: ``[B or 1, H, W]`` 0..1 in frame pixels: where anything may change.
         parsed: ``[N, T, T]`` 0..1 with the side ``T`` of ``crops``, from :func:`~.parsing.parsed_faces`: a limit to the
             mask.
@@ -129,8 +139,15 @@ def patches_of(
     if settings.colour > 0:
         # It is the same face, so all of the crop counts, the face itself included.
         shown = inside_frame(crops, pixels.device)
-        pixels = match_colour(pixels, extract(frames, crops).to(pixels.device), shown, settings.colour)
+        pixels = match_colour(pixels, given.to(pixels.device), shown, settings.colour)
     return lay_out(canvas, crops, pixels, masks, region=region)
+
+
+def reaches(region: Tensor, crops: Crops, settings: BlendSettings) -> list[bool]:
+    """Whether anything of each crop would be put back within a region ``[B or 1, H, W]`` 0..1 in frame pixels."""
+    seen = extract_mask(region, crops)
+    found: list[bool] = (seen * _masks(crops, settings, seen.device)).flatten(1).any(1).tolist()
+    return found
 
 
 def _masks(crops: Crops, settings: BlendSettings, device: torch.device) -> Tensor:
@@ -146,7 +163,7 @@ def _masks(crops: Crops, settings: BlendSettings, device: torch.device) -> Tenso
 
 def _hull_mask(crops: Crops, index: int, feather: float, device: torch.device) -> Tensor:
     landmarks = crops.faces[index].landmarks
-    if landmarks is None:
+    if landmarks is None or not are_of_a_face(landmarks, crops.template):
         return ellipse(crops.size, feather, device, crops.template)
     seen = apply(crops.matrices[index], torch.tensor(landmarks, dtype=torch.float64)).tolist()
     grow = _HULL_GROW * crops.template.face_scale
@@ -166,7 +183,7 @@ def check_enlargement(what: str, canvas: Tensor, batch: int, width: int, height:
 
 
 def fitting_region(frames: Tensor, region: Tensor) -> Tensor:
-    """The region as ``[B or 1, H, W]``, or an error that says what does not fit."""
+    """The region as ``[B or 1, H, W]`` 0..1, or an error that says what does not fit."""
     if region.ndim == 2:
         region = region[None]
     if region.shape[1:] != frames.shape[1:3] or region.shape[0] not in (1, frames.shape[0]):
@@ -174,4 +191,6 @@ def fitting_region(frames: Tensor, region: Tensor) -> Tensor:
             f"The mask is {region.shape[0]} x {region.shape[2]}x{region.shape[1]}, the image "
             f"{frames.shape[0]} x {frames.shape[2]}x{frames.shape[1]}. Connect a mask of the same size."
         )
-    return region
+    if not bool(region.isfinite().all()):
+        raise ValueError("The mask holds values that are no numbers (NaN or infinite). Check what made it.")
+    return region.clamp(0, 1)

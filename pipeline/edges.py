@@ -10,6 +10,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
+from ..faces.alignment import are_of_a_face
 from ..faces.distance import edge, to_box, to_ellipse, to_hull, to_mask
 from ..faces.face import Box, Face, Point
 from ..faces.geometry import apply
@@ -109,7 +110,7 @@ def _shape(face: Face, window: Window, settings: EdgeSettings, region: Tensor | 
         return torch.maximum(to_mask(seen), to_box(box, x, y) - _MASK_REACH * size)
     if settings.shape == "box":
         return to_box(box, x, y)
-    if settings.shape == "hull" and face.landmarks is not None:
+    if settings.shape == "hull" and face.landmarks is not None and are_of_a_face(face.landmarks):
         return to_hull(_seen_points(face.landmarks, window), x, y) - _HULL_GROW * size
     if settings.shape == "outline" and face.outline is not None:
         points = tuple(

@@ -17,7 +17,7 @@ from ..faces.selection import reasons_to_skip
 from ..models.host import Host, Progress
 from ..models.parsers import Parser
 from ..models.restorers import InvalidOutputError, Restorer
-from .blending import check_enlargement, fitting_region, patches_of
+from .blending import TOGETHER, BlendSettings, check_enlargement, fitting_region, patches_of, reaches
 from .outcome import Outcome
 from .parsing import check_parser, parsed_faces
 from .restore_settings import RestoreSettings
@@ -95,24 +95,23 @@ def restore(
         progress = host.progress(len(chosen) * (2 if parses else 1), "restore faces")
         result = duplicate(canvas)
         template = FFHQ if settings.alignment == "ffhq" else restorer.template
+        job = _Job(
+            frames, canvas, faces, restorer, settings, look, template, region, parser if parses else None, progress
+        )
         for group in _in_groups(chosen, restorer, faces, template):
             patches: list[Patch] = []
             for size, members in group.items():
-                placed = [(member.frame, member.face) for member in members]
-                crops = plan_crops(placed, size, faces.width, faces.height, len(frames), template)
-                restored, failures = _restore_crops(frames, crops, restorer, settings, progress, region)
-                good = [index for index in range(len(members)) if index not in failures]
-                for index, failure in failures.items():
-                    reasons[members[index].frame][members[index].position] = failure
-                for index in good:
-                    key = (members[index].frame, members[index].position)
-                    enlargements[key] = size * restorer.scale / crops.native_sides[index]
-                crops, parsed = crops.take(good), None
-                if parser is not None and parses and good:
-                    parsed = parsed_faces(restored, crops, parser, settings.blend.feather, progress)
-                patches += patches_of(canvas, frames, crops, restored, look, region, parsed)
+                for start in range(0, len(members), TOGETHER):
+                    some = members[start : start + TOGETHER]
+                    done = job.restored(some, size)
+                    patches += done.patches
+                    for index, failure in done.failures.items():
+                        reasons[some[index].frame][some[index].position] = failure
+                    for index, enlargement in done.enlargements.items():
+                        enlargements[some[index].frame, some[index].position] = enlargement
             blend(result, changed, canvas, patches, settings.blend.strength)
-        canvas = result
+        if enlargements:
+            canvas = result
     return Restoration(canvas, changed, _outcomes_of(faces, reasons, enlargements))
 
 
@@ -169,37 +168,91 @@ def _in_groups(
     yield group
 
 
-def _restore_crops(
-    frames: Tensor,
-    crops: Crops,
-    restorer: Restorer,
-    settings: RestoreSettings,
-    progress: Progress,
-    region: Tensor | None,
-) -> tuple[Tensor, dict[int, str]]:
-    """Restored crops ``[N, S, S, 3]`` without those that failed, and why each of those did."""
-    pixels = extract(frames, crops)
-    for index, crop in enumerate(pixels):
-        if not bool(crop.isfinite().all()):
-            raise ValueError(f"Image {crops.frame_of[index] + 1} holds values that are not finite numbers.")
-    hidden: Tensor | None = None
-    failures: dict[int, str] = {}
-    if restorer.task == "fill" and region is not None:
-        hidden = extract_mask(region.to(pixels.device), crops) > 0
-        failures = {index: "nothing of it is in the region" for index, some in enumerate(hidden) if not some.any()}
-    while True:
+@dataclass(frozen=True)
+class _Done:
+    """What came of a few faces: patches, and by the numbers of the faces why nothing did, or how much the crop of one
+    enlarged it."""
+
+    patches: list[Patch]
+    failures: Mapping[int, str]
+    enlargements: Mapping[int, float]
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """What faces are restored with. Arguments are those of :func:`restore`; ``parser`` only where the mask needs it."""
+
+    frames: Tensor
+    canvas: Tensor
+    faces: Faces
+    restorer: Restorer
+    settings: RestoreSettings
+    look: BlendSettings
+    template: Template
+    region: Tensor | None
+    parser: Parser | None
+    progress: Progress
+
+    def restored(self, members: Sequence[_Chosen], size: int) -> _Done:
+        """A few faces in crops of ``size`` pixels."""
+        placed = [(member.frame, member.face) for member in members]
+        faces = self.faces
+        crops = plan_crops(placed, size, faces.width, faces.height, len(self.frames), self.template)
+        pixels = extract(self.frames, crops)
+        for index, finite in enumerate(pixels.isfinite().flatten(1).all(1).tolist()):
+            if not finite:
+                raise ValueError(f"Image {crops.frame_of[index] + 1} holds values that are not finite numbers.")
+        failures, hidden = self._out_of_reach(crops)
+        self.progress.advance(len(failures))
         left = [index for index in range(len(crops)) if index not in failures]
+        if hidden is not None:
+            hidden = hidden[left]
+        restored, failed = self._through_restorer(pixels[left], crops.take(left), hidden)
+        failures |= {left[index]: f"{self.restorer.name} failed on it" for index in failed}
+        good = [index for index in left if index not in failures]
+        crops, parsed = crops.take(good), None
+        if self.parser is not None and good:
+            parsed = parsed_faces(restored, crops, self.parser, self.look.feather, self.progress)
+        patches = patches_of(self.canvas, pixels[good], crops, restored, self.look, self.region, parsed)
+        sides = crops.native_sides
+        enlargements = {index: size * self.restorer.scale / side for index, side in zip(good, sides, strict=True)}
+        return _Done(patches, failures, enlargements)
+
+    def _out_of_reach(self, crops: Crops) -> tuple[dict[int, str], Tensor | None]:
+        """Of which crops nothing is in the region, and for a restorer that fills what is hidden in each."""
+        if self.region is None:
+            return {}, None
+        if self.restorer.task == "fill":
+            hidden = extract_mask(self.region, crops) > 0
+            reached, why = hidden.flatten(1).any(1).tolist(), "nothing of it is in the region"
+        else:
+            hidden = None
+            reached, why = reaches(self.region, crops, self.look), "the mask leaves nothing of it"
+        return {index: why for index, some in enumerate(reached) if not some}, hidden
+
+    def _through_restorer(self, pixels: Tensor, crops: Crops, hidden: Tensor | None) -> tuple[Tensor, list[int]]:
+        """Restored crops ``[N, S, S, 3]`` without those that failed, and which those are."""
+        failed: list[int] = []
         try:
-            restored = restorer.restore(
-                pixels[left].movedim(-1, 1), settings.options, progress, None if hidden is None else hidden[left]
-            )
-            return restored.movedim(1, -1), failures
+            return self._restore(pixels, hidden), failed
         except InvalidOutputError as error:
-            first = left[error.positions[0]]
-            if settings.on_error == "stop":
+            if self.settings.on_error == "stop":
+                first = error.positions[0]
                 raise RestorationError(
-                    f"{restorer.name} gave values that are no numbers for face {crops.faces[first].index + 1} of image "
-                    f"{crops.frame_of[first] + 1}. Load it with precision fp32, or check its file with "
+                    f"{self.restorer.name} gave values that are no numbers for face {crops.faces[first].index + 1} of "
+                    f"image {crops.frame_of[first] + 1}. Load it with precision fp32, or check its file with "
                     "`visage models verify`."
                 ) from error
-            failures |= {left[position]: f"{restorer.name} failed on it" for position in error.positions}
+        # One by one, so that each is tried once more and no more often than that.
+        good = []
+        for index in range(len(crops)):
+            chosen = slice(index, index + 1)
+            try:
+                good.append(self._restore(pixels[chosen], None if hidden is None else hidden[chosen]))
+            except InvalidOutputError:
+                failed.append(index)
+        return (torch.cat(good) if good else self._restore(pixels[:0], None if hidden is None else hidden[:0])), failed
+
+    def _restore(self, pixels: Tensor, hidden: Tensor | None) -> Tensor:
+        restored = self.restorer.restore(pixels.movedim(-1, 1), self.settings.options, self.progress, hidden)
+        return restored.movedim(1, -1)

@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 import torch
 from visage.faces.alignment import FFHQ, GPEN
+from visage.faces.colour import match_colour
 from visage.faces.face import Face, Faces
 from visage.faces.selection import Selection
 from visage.models.host import TorchHost
-from visage.models.restorers import Restorer, load_restorer
+from visage.models.restorers import InvalidOutputError, Restorer, load_restorer
 from visage.models.upscaler import resize_frames
-from visage.pipeline import BlendSettings, RestorationError, RestoreSettings, restore
+from visage.pipeline import BlendSettings, RestorationError, RestoreSettings, blending, restore
 
 SETTINGS = RestoreSettings(blend=BlendSettings(colour=0))
 
@@ -185,3 +186,87 @@ def test_a_restorer_gets_faces_as_it_was_trained_on_them_or_as_in_ffhq(frames, b
     oval = replace(SETTINGS, blend=BlendSettings(colour=0, mask="ellipse", feather=0.005))
     on_model, on_ffhq = (restore(frames, FACES, each, host, oval).changed for each in (wider, brightening))
     assert float(on_model.sum() / on_ffhq.sum()) == pytest.approx(1, rel=0.05)
+
+
+def test_a_region_that_leaves_nothing_of_a_face_is_told_and_nothing_is_computed(frames, brightening, host) -> None:
+    nothing = restore(frames, FACES, brightening, host, SETTINGS, region=torch.zeros(160, 240))
+    assert nothing.frames is frames
+    assert float(nothing.changed.max()) == 0
+    assert {outcome.reason for frame in nothing.outcomes for outcome in frame} == {"the mask leaves nothing of it"}
+    region = torch.zeros(1, 160, 240)
+    region[..., :100] = 1
+    done = restore(frames, FACES, brightening, host, SETTINGS, region=region)
+    actions = [[outcome.action for outcome in frame] for frame in done.outcomes]
+    assert actions == [["restored", "skipped"], [], ["restored"]]
+
+
+def test_a_region_that_holds_no_numbers_is_refused(frames, brightening, host) -> None:
+    region = torch.ones(1, 160, 240)
+    region[0, 5, 7] = float("nan")
+    with pytest.raises(ValueError, match="mask holds values that are no numbers"):
+        restore(frames, FACES, brightening, host, SETTINGS, region=region)
+    doubled = restore(frames, FACES, brightening, host, SETTINGS, region=torch.full((160, 240), 2.0))
+    assert float(doubled.changed.max()) <= 1
+
+
+def test_the_hull_of_landmarks_that_are_no_face_is_the_ellipse_of_the_box(frames, brightening, host) -> None:
+    wild = ((130.0, 60.0), (70.0, 61.0), (71.0, 120.0), (140.0, 119.0), (60.0, 75.0))
+    hull = replace(SETTINGS, blend=BlendSettings(colour=0, mask="hull"))
+    good = face(100, 80, 100)
+    changed = [
+        restore(frames[:1], Faces(240, 160, ((replace(good, landmarks=marks),),)), brightening, host, hull).changed
+        for marks in (wild, None, good.landmarks)
+    ]
+    assert torch.equal(changed[0], changed[1])
+    assert not torch.equal(changed[0], changed[2])
+
+
+class EverySecond:
+    """A restorer that gives rubbish for dark crops, and counts its runs."""
+
+    name, architecture, task, scale, acts_on_fidelity, template = "every second", "none", "restore", 1, False, FFHQ
+
+    def __init__(self) -> None:
+        self.crops = 0
+
+    def crop_size(self, native: float) -> int:
+        return 64
+
+    def restore(self, crops: torch.Tensor, options=None, progress=None, hidden=None) -> torch.Tensor:
+        self.crops += len(crops)
+        bad = tuple(index for index, crop in enumerate(crops) if float(crop.mean()) < 0.3)
+        if bad:
+            raise InvalidOutputError(self.name, "some", bad[:1])
+        return crops.clamp(max=0.9)
+
+
+def test_faces_that_fail_do_not_have_all_others_restored_again_and_again(host) -> None:
+    frames = torch.full((1, 100, 800, 3), 0.8)
+    frames[:, :, 400:] = 0.1
+    several = tuple(face(30 + 50 * (number // 2) + 400 * (number % 2), 50, 40, index=number) for number in range(14))
+    restorer = EverySecond()
+    faces = Faces(800, 100, (several,))
+    done = restore(frames, faces, restorer, host, replace(SETTINGS, on_error="skip"))
+    actions = [outcome.action for outcome in done.outcomes[0]]
+    assert actions == ["restored", "skipped"] * 7
+    assert restorer.crops <= 2 * 14
+    assert torch.equal(done.frames[:, :, 400:], frames[:, :, 400:])
+
+
+def test_many_faces_in_a_frame_are_matched_in_colour_some_at_a_time(host, brightening, monkeypatch) -> None:
+    """The same pixels as each for itself, and never more than eight crops at once."""
+    counts = []
+
+    def counted(images: torch.Tensor, *more: object) -> torch.Tensor:
+        counts.append(len(images))
+        return match_colour(images, *more)
+
+    monkeypatch.setattr(blending, "match_colour", counted)
+    generator = torch.Generator().manual_seed(3)
+    frame = resize_frames(torch.rand(1, 20, 80, 3, generator=generator), 10)
+    several = tuple(face(40 + 80 * (n % 10), 50 + 100 * (n // 10), 60, index=n) for n in range(20))
+    look = RestoreSettings(blend=BlendSettings(colour=1))
+    together = restore(frame, Faces(800, 200, (several,)), brightening, host, look).frames
+    assert max(counts) == 8 and sum(counts) == 20
+    alone = restore(frame, Faces(800, 200, ((several[13],),)), brightening, host, look).frames
+    assert torch.equal(together[:, 130:170, 260:300], alone[:, 130:170, 260:300])
