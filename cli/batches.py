@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .images import ImageError, Picture, load_image
+from .images import ImageError, Picture, check_format, load_image
 from .inputs import Job, Plan
+
+# What may come of writing one picture, of drawing on it and of resizing it for that.
+UNWRITTEN = (ImageError, OSError, ValueError, RuntimeError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,18 @@ class Failures:
         return int(bool(self.reasons or self.problems))
 
 
-def batches(jobs: Sequence[Job], size: int, failures: Failures) -> Iterator[Batch]:
-    """Reads pictures in their order, and gives neighbours of the same size together, ``size`` at most."""
+def batches(jobs: Sequence[Job], size: int, failures: Failures, *, written: bool = True) -> Iterator[Batch]:
+    """Reads pictures in their order, and gives neighbours of the same size together, ``size`` at most.
+
+    Args:
+        written: they are to be written again under their names. Those that cannot be are failures from the start.
+    """
     waiting: list[tuple[Job, Picture]] = []
     for job in jobs:
         try:
             picture = load_image(job.source)
+            if written:
+                check_format(job.source, picture)
         except ImageError as error:
             failures.add(job, error)
             continue

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from ..drawing import draw_faces
 from ..models.detectors import Detector
 from ..models.embedders import Embedder, load_embedder
 from ..models.restorers import InvalidOutputError
@@ -18,10 +17,11 @@ from ..models.weights import WeightsError
 from ..pipeline import FaceReport, Reference, report_caption, report_data, report_faces, report_text
 from . import options
 from .batches import Batch, Failures, batches
-from .images import ImageError, load_image, save_image
-from .inputs import InputError, plan_drawings
+from .images import ImageError, load_image
+from .inputs import InputError, plan_drawings, refuse_report
 from .models import Subparsers
-from .report import frame_described, write_report
+from .report import finish, frame_described
+from .results import draw
 
 # The surer one first.
 _EMBEDDERS = ("arcface-ir-se50", "mobilefacenet")
@@ -52,28 +52,26 @@ def run(arguments: argparse.Namespace) -> int:
     """Returns 0, or 1 where a picture failed."""
     try:
         todo = plan_drawings(arguments.inputs, arguments.draw, overwrite=arguments.overwrite)
+        refuse_report(arguments.json, todo)
         tools = _tools(arguments)
     except (InputError, ImageError, OSError, WeightsError) as error:
         print(error, file=sys.stderr)
         return 1
     failures = Failures.of(todo)
     frames: list[dict[str, object]] = []
-    for batch in batches(todo.jobs, arguments.batch, failures):
+    for batch in batches(todo.jobs, arguments.batch, failures, written=arguments.draw is not None):
         try:
             reports = _reported(batch, tools, arguments)
         except (ValueError, RuntimeError, MemoryError, InvalidOutputError) as error:
             failures.add_all(batch.jobs, error)
             continue
-        for job, told in zip(batch.jobs, reports, strict=True):
+        for job, picture, told in zip(batch.jobs, batch.pictures, reports, strict=True):
             _, *lines = report_text([told]).splitlines()
             print(f"{job.source}: {len(told)} face{'' if len(told) == 1 else 's'}", *lines, sep="\n")
-            target = job.target if arguments.draw else None
-            frames.append(frame_described(job.source, target, *batch.size, report_data(told)))
-        if arguments.draw:
-            _draw(batch, reports, failures)
-    if arguments.json:
-        write_report(arguments.json, frames, failures.reasons)
-    return failures.tell()
+            faces, captions = [one.face for one in told], [report_caption(one) for one in told]
+            drawn = arguments.draw is not None and draw(job, picture, faces, failures, captions)
+            frames.append(frame_described(job.source, job.target if drawn else None, *batch.size, report_data(told)))
+    return finish(arguments.json, frames, failures)
 
 
 def _tools(arguments: argparse.Namespace) -> _Tools:
@@ -93,12 +91,3 @@ def _tools(arguments: argparse.Namespace) -> _Tools:
 def _reported(batch: Batch, tools: _Tools, arguments: argparse.Namespace) -> Sequence[Sequence[FaceReport]]:
     faces = options.faces_of(batch.frames, tools.detector, arguments)
     return report_faces(batch.frames, faces, tools.embedder, tools.reference)
-
-
-def _draw(batch: Batch, reports: Sequence[Sequence[FaceReport]], failures: Failures) -> None:
-    for job, picture, told in zip(batch.jobs, batch.pictures, reports, strict=True):
-        drawn = draw_faces(picture.pixels, [one.face for one in told], [report_caption(one) for one in told])
-        try:
-            save_image(job.target, replace(picture, pixels=drawn))
-        except ImageError as error:
-            failures.add(job, error)

@@ -119,11 +119,10 @@ def save_image(path: Path, picture: Picture) -> None:
         ImageError: the format cannot hold the picture, or the disk does not take it.
         ValueError: pixels are not finite, or alpha is of another size.
     """
-    fmt = SUFFIXES.get(path.suffix.lower(), picture.format)
+    fmt = _format(path, picture)
     if picture.alpha is not None and picture.alpha.shape != picture.pixels.shape[:2]:
         raise ValueError(f"alpha is {tuple(picture.alpha.shape)}, the pixels are {tuple(picture.pixels.shape)}")
-    if picture.alpha is not None and fmt == "JPEG":
-        raise ImageError(f"{path}: JPEG cannot hold the transparency of this picture. Name it .png or .webp.")
+    check_format(path, picture)
     samples = _quantised(picture, 16 if picture.depth == 16 and fmt in ("PNG", "TIFF") else 8)
     metadata = picture.metadata.for_colours(1 if samples.shape[2] < 3 else 3)
     try:
@@ -133,6 +132,16 @@ def save_image(path: Path, picture: Picture) -> None:
             unfinished.write_bytes(coded)
     except (OSError, ValueError, struct.error) as error:
         raise ImageError(f"{path}: cannot be written ({error}).") from error
+
+
+def check_format(path: Path, picture: Picture) -> None:
+    """Raises ``ImageError`` where the format that the suffix stands for cannot hold the picture."""
+    if picture.alpha is not None and _format(path, picture) == "JPEG":
+        raise ImageError(f"{path}: JPEG cannot hold the transparency of this picture. Name it .png or .webp.")
+
+
+def _format(path: Path, picture: Picture) -> Format:
+    return SUFFIXES.get(path.suffix.lower(), picture.format)
 
 
 class _UnsupportedError(Exception):

@@ -137,6 +137,21 @@ def plan(
     return Plan(tuple(todo), tuple(existing), tuple(problems))
 
 
+def refuse_report(report: Path | None, todo: Plan) -> None:
+    """Raises ``InputError`` where a report cannot be written to that path, or would overwrite an input."""
+    if report is None:
+        return
+    if report.is_dir():
+        raise InputError(f"The report is a file, and {report} is a folder. Name a file in it.")
+    above = next(folder for folder in report.absolute().parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise InputError(f"No report can be written to {report}: {above} is no folder that takes files.")
+    if report.exists() and any(_identity(job.source) == _identity(report) for job in todo.jobs):
+        raise InputError(f"{report} is one of the inputs and would be overwritten. Choose another name for the report.")
+    if report.suffix.lower() in SUFFIXES:
+        raise InputError(f"The report is JSON, and {report} is named as a picture is. Name it .json.")
+
+
 def _jobs(names: Collection[tuple[Path, Path]], output: Path, compare: bool, crops: Path | None) -> Iterator[Job]:
     """For pictures and their names below the output folder."""
     alike = Counter(os.path.normcase(name.with_suffix("")) for _, name in names)

@@ -34,6 +34,18 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        type=Path,
+        required=True,
+        help="folder for the results, which keep names and sub-folders and are of the format that the suffix says; "
+        "a picture with transparency that is named .jpg is left out and told",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+
+
 def add_detection(parser: argparse.ArgumentParser, *, selection: bool = True) -> None:
     """How faces are found, and which of them are worked on where the command has no settings of its own for that."""
     group = parser.add_argument_group("which faces")

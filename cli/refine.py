@@ -29,11 +29,10 @@ from ..pipeline import (
 )
 from . import options
 from .batches import Failures, batches
-from .images import ImageError
-from .inputs import InputError, plan
+from .inputs import InputError, plan, refuse_report
 from .models import Subparsers
-from .report import write_report
-from .results import write_result
+from .report import finish
+from .results import write_results
 from .setting_options import add_settings, settings_from
 
 _AUTO = "auto"
@@ -42,8 +41,7 @@ _AUTO = "auto"
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("refine", help="repaint the faces in pictures with a diffusion model")
     options.add_inputs(parser)
-    parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    options.add_output(parser)
     options.add_detection(parser, selection=False)
     model = parser.add_argument_group("the diffusion model")
     model.add_argument(
@@ -93,6 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Returns 0, or 1 where a picture failed."""
     try:
         todo = plan(arguments.inputs, arguments.output, overwrite=arguments.overwrite, compare=arguments.compare)
+        refuse_report(arguments.report, todo)
         tools = _tools(arguments)
     except (InputError, OSError, ValueError, WeightsError) as error:
         print(error, file=sys.stderr)
@@ -103,24 +102,12 @@ def run(arguments: argparse.Namespace) -> int:
     for batch in batches(todo.jobs, arguments.batch, failures):
         try:
             done = _refine(batch.frames, tools)
-            for index, (job, picture) in enumerate(zip(batch.jobs, batch.pictures, strict=True)):
-                pixels, outcomes = done.frames[index], done.outcomes[index]
-                frames.append(write_result(job, picture, pixels, outcomes))
-        except (
-            ValueError,
-            RuntimeError,
-            MemoryError,
-            RefinementError,
-            RestorationError,
-            InvalidOutputError,
-            ImageError,
-            OSError,
-        ) as error:
+        except (ValueError, RuntimeError, MemoryError, RefinementError, RestorationError, InvalidOutputError) as error:
             failures.add_all(batch.jobs, error)
+        else:
+            frames += write_results(batch, done.frames, done.outcomes, failures)
         progress.advance(len(batch.jobs))
-    if arguments.report:
-        write_report(arguments.report, frames, failures.reasons)
-    return failures.tell()
+    return finish(arguments.report, frames, failures)
 
 
 def _tools(arguments: argparse.Namespace) -> _Tools:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..faces.described import as_data
 from ..models.atomic import replacing
 from ..pipeline import Outcome
+from .batches import Failures
 
 
 def outcome_described(outcome: Outcome) -> dict[str, object]:
@@ -30,8 +32,21 @@ def frame_described(
     }
 
 
-def write_report(path: Path, frames: Iterable[Mapping[str, object]], failures: Mapping[str, str]) -> None:
-    """Writes the report; the file appears only when it is whole."""
+def finish(path: Path | None, frames: Iterable[Mapping[str, object]], failures: Failures) -> int:
+    """Writes the report, where one is asked for, tells what failed, and gives the exit code."""
+    code = failures.tell()
+    if path is None:
+        return code
+    try:
+        _write(path, frames, failures.reasons)
+    except OSError as error:
+        print(f"{path}: the report cannot be written ({error}).", file=sys.stderr)
+        return 1
+    return code
+
+
+def _write(path: Path, frames: Iterable[Mapping[str, object]], failures: Mapping[str, str]) -> None:
+    """The file appears only when it is whole."""
     report = {
         "frames": list(frames),
         "errors": [{"input": source, "error": reason} for source, reason in failures.items()],

@@ -21,11 +21,10 @@ from ..models.weights import WeightsError
 from ..pipeline import Restoration, RestorationError, RestoreSettings, restore
 from . import options
 from .batches import Failures, batches
-from .images import ImageError
-from .inputs import InputError, plan
+from .inputs import InputError, plan, refuse_report
 from .models import Subparsers
-from .report import write_report
-from .results import write_result
+from .report import finish
+from .results import write_results
 from .setting_options import add_settings, settings_from
 
 # Those that say which faces are meant are among the options that commands share.
@@ -35,8 +34,7 @@ _SETTINGS = ("fidelity", "strength", "colour_match", "mask_shape", "feather", "a
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("restore", help="restore the faces in pictures")
     options.add_inputs(parser)
-    parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    options.add_output(parser)
     options.add_detection(parser)
     look = parser.add_argument_group("how faces are restored")
     look.add_argument("--restorer", metavar="NAME|FILE", help="default: visage-restore, which is built in")
@@ -82,6 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
             compare=arguments.compare,
             crops=arguments.crops,
         )
+        refuse_report(arguments.report, todo)
         tools = _tools(arguments)
     except (InputError, OSError, WeightsError) as error:
         print(error, file=sys.stderr)
@@ -91,24 +90,13 @@ def run(arguments: argparse.Namespace) -> int:
     progress = tools.host.progress(max(len(todo.jobs), 1), "pictures")
     for batch in batches(todo.jobs, arguments.batch, failures):
         try:
-            restoration = _restore(batch.frames, tools)
-            for index, (job, picture) in enumerate(zip(batch.jobs, batch.pictures, strict=True)):
-                pixels, outcomes = restoration.frames[index], restoration.outcomes[index]
-                frames.append(write_result(job, picture, pixels, outcomes))
-        except (
-            ValueError,
-            RuntimeError,
-            MemoryError,
-            RestorationError,
-            InvalidOutputError,
-            ImageError,
-            OSError,
-        ) as error:
+            done = _restore(batch.frames, tools)
+        except (ValueError, RuntimeError, MemoryError, RestorationError, InvalidOutputError) as error:
             failures.add_all(batch.jobs, error)
+        else:
+            frames += write_results(batch, done.frames, done.outcomes, failures)
         progress.advance(len(batch.jobs))
-    if arguments.report:
-        write_report(arguments.report, frames, failures.reasons)
-    return failures.tell()
+    return finish(arguments.report, frames, failures)
 
 
 def _tools(arguments: argparse.Namespace) -> _Tools:

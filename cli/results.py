@@ -9,18 +9,38 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..drawing import side_by_side
+from ..drawing import draw_faces, side_by_side
 from ..faces.crops import extract, plan_crops
 from ..faces.face import Face
 from ..models.atomic import replacing
 from ..models.upscaler import resize_frames_to
 from ..pipeline import Outcome
+from .batches import UNWRITTEN, Batch, Failures
 from .images import ImageError, Picture, save_image
 from .inputs import Job
 from .report import frame_described, outcome_described
 
 # Side of the aligned crops of faces.
 _CROP = 512
+
+
+def write_results(
+    batch: Batch, frames: Tensor, outcomes: Sequence[Sequence[Outcome]], failures: Failures
+) -> list[dict[str, object]]:
+    """Writes what came of a batch, and gives what the report says of it.
+
+    A picture that cannot be written is among the failures, and the others are written.
+
+    Args:
+        frames: ``[B, H, W, 3]`` 0..1, of the pictures or larger.
+    """
+    told: list[dict[str, object]] = []
+    for index, (job, picture) in enumerate(zip(batch.jobs, batch.pictures, strict=True)):
+        try:
+            told.append(write_result(job, picture, frames[index], outcomes[index]))
+        except UNWRITTEN as error:
+            failures.add(job, error)
+    return told
 
 
 def write_result(job: Job, picture: Picture, pixels: Tensor, outcomes: Sequence[Outcome]) -> dict[str, object]:
@@ -45,6 +65,18 @@ def write_result(job: Job, picture: Picture, pixels: Tensor, outcomes: Sequence[
         _write_crops(job, picture, pixels, [outcome.face for outcome in outcomes if outcome.action == "restored"])
     height, width = picture.pixels.shape[:2]
     return frame_described(job.source, job.target, width, height, map(outcome_described, outcomes))
+
+
+def draw(
+    job: Job, picture: Picture, faces: Sequence[Face], failures: Failures, captions: Sequence[str] | None = None
+) -> bool:
+    """Writes a picture with its faces drawn on it. Whether that could be done."""
+    try:
+        save_image(job.target, replace(picture, pixels=draw_faces(picture.pixels, faces, captions)))
+    except UNWRITTEN as error:
+        failures.add(job, error)
+        return False
+    return True
 
 
 def _copy(job: Job) -> None:

@@ -229,6 +229,84 @@ def test_a_full_disk_leaves_no_half_of_a_file_that_was_only_copied(
     assert (tmp_path / "out" / "empty.png").read_bytes() == source.read_bytes()
 
 
+def test_a_picture_of_a_batch_that_cannot_be_written_takes_no_other_with_it(visage, photograph, tmp_path) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        save_image(tmp_path / "in" / name, Picture(photograph[:, :200]))
+    (tmp_path / "out" / "b.png").mkdir(parents=True)
+    report_file = tmp_path / "report.json"
+    arguments = ["--batch", 3, "--overwrite", "--report", report_file, "--crops", tmp_path / "crops"]
+    assert visage("restore", tmp_path / "in", *arguments) == 1
+    report = json.loads(report_file.read_text())
+    assert [Path(frame["input"]).name for frame in report["frames"]] == ["a.png", "c.png"]
+    assert [Path(error["input"]).name for error in report["errors"]] == ["b.png"]
+    assert {path.name[0] for path in (tmp_path / "crops").iterdir()} == {"a", "c"}
+    assert all((tmp_path / "out" / name).is_file() for name in ("a.png", "c.png"))
+
+
+def test_a_drawing_that_cannot_be_written_is_not_told_as_one(visage, photograph, tmp_path) -> None:
+    save_image(tmp_path / "in" / "a.png", Picture(photograph[:, :200]))
+    (tmp_path / "drawn" / "a.png").mkdir(parents=True)
+    for command in ("detect", "report"):
+        arguments = ["--draw", tmp_path / "drawn", "--overwrite", "--json", tmp_path / "told.json"]
+        assert visage(command, tmp_path / "in", *arguments) == 1
+        told = json.loads((tmp_path / "told.json").read_text())
+        assert [frame["output"] for frame in told["frames"]] == [None]
+        assert len(told["errors"]) == 1
+
+
+def test_what_its_name_cannot_hold_is_told_before_anything_is_computed(
+    visage, photograph, tmp_path, monkeypatch, capsys
+) -> None:
+    from visage.models.detectors import Detector
+
+    folder = tmp_path / "in"
+    save_image(folder / "a.png", Picture(photograph[:, :200], torch.rand(332, 200)))
+    (folder / "a.png").rename(folder / "a.jpg")
+    assert visage("detect", folder) == 0
+    whole, seen = Detector.detect, []
+    monkeypatch.setattr(Detector, "detect", lambda *arguments: seen.append(1) or whole(*arguments))
+    assert visage("restore", folder) == 1
+    assert f"{folder / 'a.jpg'}: JPEG cannot hold the transparency" in capsys.readouterr().err
+    assert seen == []
+
+
+@pytest.mark.parametrize("command", ["restore", "detect", "report"])
+def test_a_report_that_cannot_be_written_is_told_before_the_work(
+    visage, photograph, tmp_path, monkeypatch, capsys, command
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = Path("in", "a.png")
+    save_image(source, Picture(photograph[280:, :100]))
+    Path("folder").mkdir()
+    Path("linked").hardlink_to(source)
+    option = "--report" if command == "restore" else "--json"
+    for report, words in (
+        ("folder", "is a folder"),
+        ("in/a.png/told.json", "is no folder"),
+        ("linked", "one of the inputs"),
+        ("new.png", "is named as a picture is"),
+    ):
+        assert visage(command, source, option, report) == 1
+        assert words in capsys.readouterr().err
+    assert not Path("out").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "in", "linked"]
+
+
+def test_failures_are_told_where_the_report_cannot_be(visage, photograph, tmp_path, monkeypatch, capsys) -> None:
+    save_image(tmp_path / "in" / "a.png", Picture(photograph[280:, :100]))
+    (tmp_path / "in" / "broken.png").write_bytes(b"nothing")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("visage.cli.report._write", full)
+    assert visage("detect", tmp_path / "in", "--json", tmp_path / "told.json") == 1
+    error = capsys.readouterr().err
+    assert "broken.png" in error
+    assert "told.json: the report cannot be written" in error
+    assert visage("detect", tmp_path / "in" / "a.png", "--json", tmp_path / "told.json") == 1
+
+
 def test_ctrl_c_leaves_no_half_written_file(visage, photograph, tmp_path, monkeypatch) -> None:
     for name in ("a.png", "b.png"):
         save_image(tmp_path / "in" / name, Picture(photograph))
