@@ -80,15 +80,18 @@ def hull(
 
 def polygon(points: tuple[Point, ...], height: int, width: int) -> Tensor:
     """``[height, width]``: 1 inside a polygon given in pixels, by the even-odd rule at pixel centres, else 0."""
-    inside = torch.zeros(height, width, dtype=torch.bool)
-    x = torch.arange(width, dtype=torch.float64)[None, :]
+    begin = torch.tensor(points, dtype=torch.float64)
+    end = begin.roll(-1, 0)
     y = torch.arange(height, dtype=torch.float64)[:, None]
-    for (ax, ay), (bx, by) in zip(points, points[1:] + points[:1], strict=True):
-        if ay == by:
-            continue
-        crosses = (y >= min(ay, by)) & (y < max(ay, by))
-        inside ^= crosses & (x < ax + (y - ay) * ((bx - ax) / (by - ay)))
-    return inside.float()
+    crosses = (y >= torch.minimum(begin, end)[:, 1]) & (y < torch.maximum(begin, end)[:, 1])
+    # Level edges are crossed by no row; any slope will do for them.
+    down = torch.where(begin[:, 1] == end[:, 1], 1.0, end[:, 1] - begin[:, 1])
+    across = begin[:, 0] + (y - begin[:, 1]) * ((end[:, 0] - begin[:, 0]) / down)
+    # A pixel is inside where an odd number of edges cross its row to the right of it.
+    found = torch.zeros(height, width + 1, dtype=torch.int32)
+    found.scatter_add_(1, across.ceil().clamp(0, width).long(), crosses.int())
+    beyond = found.sum(1, keepdim=True) - found.cumsum(1)
+    return (beyond[:, :width] % 2).float()
 
 
 def _pixels(size: int, device: torch.device | str) -> tuple[Tensor, Tensor]:
