@@ -23,12 +23,14 @@ class PromptSettings:
 
     prompt: str = setting(
         "",
-        "What the faces shall be. Empty: as the connected prompt says, if there is one. [SEP] between the prompts of "
-        "several faces, [SKIP] leaves one out, [PROMPT] stands for the connected prompt.",
+        "What the faces shall be. Empty: the prompt of the graph, where one is connected, else no words. [SEP] "
+        "between the prompts of several faces, [SKIP] leaves one out, [PROMPT] stands for the prompt of the graph.",
         lines=True,
     )
     negative_prompt: str = setting(
-        "", "What they shall not be. Empty: as the connected negative prompt, if there is one.", lines=True
+        "",
+        "What they shall not be. Empty: the negative prompt of the graph, where one is connected, else no words.",
+        lines=True,
     )
     seed: int = setting(
         0, "Where the noise comes from: the same seed gives the same face.", low=0, high=2**64 - 1, seed=True

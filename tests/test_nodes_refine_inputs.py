@@ -160,3 +160,10 @@ def test_comfyui_runs_a_graph_that_has_what_it_needs_and_no_other(
     assert valid is (missing is None), errors
     assert all(missing in error["details"] for error in errors)
     assert {error["type"] for error in errors} == ({"custom_validation_failed"} if missing else set())
+
+
+@pytest.mark.parametrize("kind", NODES)
+def test_what_an_empty_prompt_means_is_told_for_nodes_without_one_too(pack: ModuleType, kind: str) -> None:
+    sockets = {socket.id: socket for socket in getattr(pack, kind).GET_SCHEMA().inputs}
+    for name in ("prompt", "negative_prompt"):
+        assert "of the graph, where one is connected, else no words." in sockets[name].tooltip
