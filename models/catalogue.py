@@ -65,8 +65,8 @@ class KnownWeights:
 
 BUILT_IN_TERMS = Licence(
     "GPL-3.0-or-later",
-    "Comes with Visage, under its terms. Learned from generated faces, of which a part comes without stated terms and a "
-    "part from a generator that learned from FFHQ; models/cards tells more.",
+    "Comes with Visage, under its terms. Learned from generated faces, of which a part comes without stated terms and "
+    "a part from a generator that learned from FFHQ; models/cards tells more.",
     "yes",
 )
 _FFHQ = "Trained on FFHQ, photographs under CC BY-NC-SA 4.0."
