@@ -15,6 +15,7 @@ from visage.models.locations import search_folders
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "js" / "docs").glob("*.md"))]
+CARDS = sorted((ROOT / "models" / "cards").glob("*.md"))
 PURPOSE = {
     "detector": "finding",
     "restorer": "restoring",
@@ -126,7 +127,7 @@ def test_defaults_that_migrating_names_are_those_of_the_nodes() -> None:
     assert checked > 15
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, *CARDS], ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if re.match(r"https?://", target):
@@ -137,6 +138,24 @@ def test_links_lead_somewhere(page: Path) -> None:
         if heading:
             titles = re.findall(r"^#+ (.+)$", other.read_text(encoding="utf-8"), re.MULTILINE)
             assert heading in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}, target
+
+
+def paths_named_in(page: Path) -> set[str]:
+    """Files and folders of the project that a page links to or names, from the root."""
+    text = page.read_text(encoding="utf-8")
+    links = {(page.parent / target.partition("#")[0]).resolve() for target in re.findall(r"\]\(([^)\s]+)\)", text)}
+    named = {ROOT / path for path in re.findall(r"[\w.-]+(?:/[\w.-]+)+", text)}
+    return {path.relative_to(ROOT).as_posix() for path in links | named if path.exists() and path.is_relative_to(ROOT)}
+
+
+def test_what_users_are_sent_to_is_in_the_package() -> None:
+    left_out = (ROOT / ".comfyignore").read_text(encoding="utf-8").split()
+    assert left_out
+    assert all(re.fullmatch(r"[\w.-]+/", folder) for folder in left_out), "the test reads folders of the root alone"
+    pages = [ROOT / "README.md", *(ROOT / "js" / "docs").glob("*.md"), *(ROOT / "workflows").glob("*.json")]
+    named = {path for page in pages for path in paths_named_in(page)}
+    assert {"docs/prompts.md", "docs/restorers.md", "docs/before-after-original.jpg"} <= named
+    assert not {path for path in named if f"{path}/".startswith(tuple(left_out))}
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "js" / "docs").glob("*.md")), ids=lambda page: page.stem)
