@@ -180,6 +180,22 @@ def test_no_picture_of_the_help_pages_is_left_over() -> None:
     assert shown == {picture.name for picture in folder.glob("*.jpg")}
 
 
+def test_every_library_is_among_the_notices() -> None:
+    notices = (ROOT / "THIRD_PARTY_NOTICES.md").read_text(encoding="utf-8").lower()
+    packages = re.findall(r"^[a-z][\w-]*", (ROOT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(packages) > 10
+    for package in packages:
+        assert re.search(rf"(?<![\w-]){package}(?![\w-])", notices), package
+
+
+def test_every_picture_is_among_the_notices() -> None:
+    """By its name, or by that of its folder with the others that are named."""
+    notices = (ROOT / "THIRD_PARTY_NOTICES.md").read_text(encoding="utf-8")
+    for folder in ("docs", "js/docs", "workflows"):
+        for picture in (ROOT / folder).glob("*.jpg"):
+            assert f"`{folder}/`" in notices or f"`{folder}/{picture.name}`" in notices, picture
+
+
 def modules_of_visage() -> list[Path]:
     """What runs on users' machines: not the tests, the benchmarks and the training."""
     folders = ("cli", "faces", "models", "nodes", "pipeline")
