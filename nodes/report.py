@@ -13,6 +13,7 @@ from torch import Tensor
 from ..drawing import draw_faces
 from ..faces.face import Faces
 from ..models.embedders import Embedder
+from ..models.host import Progress
 from ..pipeline import (
     FaceReport,
     Reference,
@@ -23,15 +24,17 @@ from ..pipeline import (
     same_faces,
 )
 from . import views
+from .host import ComfyHost
 from .images import frames_of, to_socket
 from .showing import show_text
 from .types import EmbedderSocket, FacesSocket, LoadedModel
 
+# What is needed as soon as one of the others is connected.
 _NEEDED = {
     "embedder": "The faces of a reference are compared by an embedder: connect one (Load Face Embedder).",
     "reference": "What are the faces to be compared with? Connect a reference image.",
 }
-_COMPARING = ("embedder", "reference", "reference_faces")
+_COMPARING = (*_NEEDED, "reference_faces")
 
 
 class ReportFaces(io.ComfyNode):
@@ -102,11 +105,14 @@ class ReportFaces(io.ComfyNode):
         return [name for name in _COMPARING if name in inputs and inputs[name] is None]
 
     @classmethod
-    def validate_inputs(cls, embedder: str | None = "", reference: str | None = "") -> bool | str:
+    def validate_inputs(
+        cls, embedder: str | None = "", reference: str | None = "", reference_faces: str | None = ""
+    ) -> bool | str:
         # What is connected is still unknown here and arrives as None, not as "".
-        given = {"embedder": embedder != "", "reference": reference != ""}
-        missing = [name for name, is_given in given.items() if not is_given]
-        return _NEEDED[missing[0]] if len(missing) == 1 else True
+        if embedder == reference == reference_faces == "":
+            return True
+        missing = [name for name, value in (("embedder", embedder), ("reference", reference)) if value == ""]
+        return " ".join(_NEEDED[name] for name in missing) or True
 
     @classmethod
     def execute(
@@ -119,13 +125,16 @@ class ReportFaces(io.ComfyNode):
         reference_faces: Faces | None = None,
     ) -> io.NodeOutput:
         frames = frames_of(image)
+        # Each of them is measured, and drawn upon.
+        progress = ComfyHost().progress(2 * len(frames), "report")
         reports = report_faces(
             frames,
             faces,
             None if embedder is None else embedder.network,
             None if reference is None or embedder is None else _reference(frames_of(reference), faces, reference_faces),
+            progress,
         )
-        text, picture = report_text(reports), _annotated(frames, faces, reports)
+        text, picture = report_text(reports), _annotated(frames, faces, reports, progress)
         show_text(cls, text)
         shown = dict(ui.PreviewText(text).as_dict())
         if preview:
@@ -139,11 +148,10 @@ def _reference(frames: Tensor, faces: Faces, theirs: Faces | None) -> Reference:
     return same_faces(frames, faces) if theirs is None else Reference(frames, theirs, by_place=False)
 
 
-def _annotated(frames: Tensor, faces: Faces, reports: Sequence[Sequence[FaceReport]]) -> Tensor:
+def _annotated(frames: Tensor, faces: Faces, reports: Sequence[Sequence[FaceReport]], progress: Progress) -> Tensor:
     """``[B, H, W, 3]``"""
-    return torch.stack(
-        [
-            draw_faces(frame, found, [report_caption(report) for report in told])
-            for frame, found, told in zip(frames, faces.frames, reports, strict=True)
-        ]
-    )
+    drawn = []
+    for frame, found, told in zip(frames, faces.frames, reports, strict=True):
+        drawn.append(draw_faces(frame, found, [report_caption(report) for report in told]))
+        progress.advance()
+    return torch.stack(drawn)

@@ -13,6 +13,7 @@ from ..faces.face import Face, Faces, resized
 from ..faces.pose import pitch_of, roll_of_face, yaw_of
 from ..faces.quality import FaceQuality, face_qualities
 from ..models.embedders import Embedder
+from ..models.host import Progress
 from .blending import check_enlargement
 
 # How many crops are held at once.
@@ -70,7 +71,11 @@ class FaceReport:
 
 
 def report_faces(
-    frames: Tensor, faces: Faces, embedder: Embedder | None = None, reference: Reference | None = None
+    frames: Tensor,
+    faces: Faces,
+    embedder: Embedder | None = None,
+    reference: Reference | None = None,
+    progress: Progress | None = None,
 ) -> tuple[tuple[FaceReport, ...], ...]:
     """The reports on the faces of each frame.
 
@@ -78,20 +83,24 @@ def report_faces(
         frames: ``[B, H, W, 3 or more]`` 0..1.
         faces: those of ``frames``.
         embedder: compares them with those of the reference.
+        progress: told of each frame.
 
     Raises:
         ValueError: the frames are not those that the faces were found in, or those of the reference likewise, or it
             has another number of frames.
         InvalidOutputError, MemoryError: as :meth:`Embedder.embed`.
     """
-    qualities = face_qualities(frames, faces)
+    check_frames(frames, faces.width, faces.height, len(faces.frames))
     likenesses: Sequence[Sequence[Likeness | None]] = [[None] * len(found) for found in faces.frames]
     if embedder is not None and reference is not None:
         likenesses = _compared(frames, faces, embedder, reference)
-    return tuple(
-        tuple(_report(face, quality, likeness) for face, quality, likeness in zip(found, some, alike, strict=True))
-        for found, some, alike in zip(faces.frames, qualities, likenesses, strict=True)
-    )
+    reports = []
+    for frame, found, alike in zip(frames, faces.frames, likenesses, strict=True):
+        (qualities,) = face_qualities(frame[None], faces.with_frames([found]))
+        reports.append(tuple(_report(*known) for known in zip(found, qualities, alike, strict=True)))
+        if progress is not None:
+            progress.advance()
+    return tuple(reports)
 
 
 def same_faces(frames: Tensor, faces: Faces) -> Reference:

@@ -194,6 +194,40 @@ def test_half_a_comparison_is_refused_before_it_runs(pack: ModuleType) -> None:
     assert valid(embedder=None, reference=None) is True
     assert "Load Face Embedder" in valid(reference=None)
     assert "Connect a reference" in valid(embedder=None)
+    assert valid(embedder=None, reference=None, reference_faces=None) is True
+    assert "Load Face Embedder" in valid(reference=None, reference_faces=None)
+    assert "Connect a reference" in valid(embedder=None, reference_faces=None)
+    alone = valid(reference_faces=None)
+    assert "Load Face Embedder" in alone
+    assert "Connect a reference" in alone
+
+
+def test_progress_is_told_of_every_image_and_cancel_noticed(
+    pack: ModuleType, image: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import comfy.model_management
+    import comfy.utils
+
+    told: list[int] = []
+
+    class Bar:
+        def __init__(self, total: int) -> None:
+            told.append(-total)
+
+        def update(self, steps: int) -> None:
+            told.append(steps)
+
+    monkeypatch.setattr(comfy.utils, "ProgressBar", Bar)
+    report(pack, image)
+    assert told == [-4, 1, 1, 1, 1]
+    told.clear()
+    comfy.model_management.interrupt_current_processing()
+    try:
+        with pytest.raises(comfy.model_management.InterruptProcessingException):
+            report(pack, image)
+    finally:
+        comfy.model_management.interrupt_current_processing(False)
+    assert told == [-4, 1]
 
 
 def test_an_embedder_is_loaded_from_its_folder(pack: ModuleType, image: Tensor) -> None:
