@@ -82,6 +82,7 @@ def test_the_draws_for_a_seed_never_change() -> None:
     [
         ("a {b|c", "line 1, character 3: this { is not closed"),
         ("{a|{b}", "character 1: this { is not closed"),
+        ("{" * 1200 + "}" * 1200, "character 51: more than 50 braces are open at once"),
         ("a\nb } c", "line 2, character 3: this } closes nothing"),
         ("{0::a|0::b}", "all weights are 0"),
         ("{3-1$$a|b}", "3-1 is no range"),
@@ -93,6 +94,10 @@ def test_the_draws_for_a_seed_never_change() -> None:
 )
 def test_what_cannot_be_read_is_named_with_its_place(text: str, said: str) -> None:
     assert said in refused(text)
+
+
+def test_braces_one_after_the_other_are_not_nested() -> None:
+    assert len(NONE.expand("{a|b}" * 200 + "{" * 50 + "c" + "}" * 50, 1)) == 201
 
 
 def test_a_brace_does_not_reach_over_several_prompts() -> None:

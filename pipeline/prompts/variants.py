@@ -135,11 +135,16 @@ def pick(weights: Sequence[float], count: int, lot: Random) -> list[int]:
     return drawn
 
 
+# Braces in braces: more than anybody writes, and less than Python can follow.
+_DEEPEST = 50
+
+
 class _Reader:
     def __init__(self, passage: Passage) -> None:
         self.passage = passage
         self.text = passage.text
         self.at = 0
+        self.depth = 0
 
     def read(self, opened: int | None = None) -> Template:
         """Up to the end of the text, or of the option of the brace that was opened there. The mark that ends the
@@ -173,6 +178,9 @@ class _Reader:
         raise self.passage.error(at, _REFUSALS[str(found.lastgroup)].format(found=written))
 
     def _choice(self, opened: int) -> Choice:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise self.passage.error(opened, f"more than {_DEEPEST} braces are open at once. Nest fewer of them.")
         count = _COUNT.match(self.text, self.at)
         if count:
             self.at = count.end()
@@ -182,6 +190,7 @@ class _Reader:
             weight, self.at = weighted(self.text, self.at)
             options.append(Option(weight, self.read(opened)))
         self.at += 1
+        self.depth -= 1
         if not any(option.weight for option in options):
             raise self.passage.error(opened, "all weights are 0. Give one of the texts a weight above 0.")
         if not count:
