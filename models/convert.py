@@ -11,7 +11,7 @@ from .atomic import replacing
 from .catalogue import by_sha256
 from .detectors.yolo_files import asks_for_ultralytics, convert_yolo
 from .download import sha256_of
-from .weights import WeightsError, read_weights
+from .weights import WeightsError, read_weights, write_safetensors
 
 
 def convert(source: Path, target: Path | None = None, *, overwrite: bool = False) -> Path:
@@ -28,7 +28,8 @@ def convert(source: Path, target: Path | None = None, *, overwrite: bool = False
     Raises:
         FileNotFoundError: no such source.
         FileExistsError: the target is there and ``overwrite`` is not set.
-        WeightsError: the source cannot be used, or is safetensors already.
+        OSError: the disk does not take it.
+        WeightsError: the source cannot be used, is safetensors already, or holds tensors that safetensors does not.
     """
     if source.suffix.lower() in (".safetensors", ".sft"):
         raise WeightsError(f"{source.name} is a safetensors file already.")
@@ -49,11 +50,8 @@ def convert(source: Path, target: Path | None = None, *, overwrite: bool = False
 
 
 def _convert_tensors(source: Path, target: Path) -> None:
-    from safetensors.torch import save_file
-
-    # Tensors may share memory or be views in a pickle; a safetensors file holds each for itself.
-    tensors = {name: tensor.clone().contiguous() for name, tensor in read_weights(source).tensors.items()}
-    save_file(tensors, target, metadata=_metadata(source))
+    tensors = read_weights(source).tensors
+    write_safetensors(target, tensors, _metadata(source), source.name)
     written = read_weights(target).tensors
     if written.keys() != tensors.keys() or not all(_same(written[name], tensors[name]) for name in tensors):
         raise WeightsError(f"{source.name}: what was written does not read back the same. The disk may be faulty.")
@@ -64,7 +62,7 @@ def _same(one: Tensor, other: Tensor) -> bool:
     return (
         one.dtype == other.dtype
         and one.shape == other.shape
-        and torch.equal(one.flatten().view(torch.uint8), other.flatten().view(torch.uint8))
+        and torch.equal(one.contiguous().flatten().view(torch.uint8), other.contiguous().flatten().view(torch.uint8))
     )
 
 

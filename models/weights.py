@@ -1,4 +1,4 @@
-"""Reading weight files without running anything that is in them."""
+"""Reading weight files without running anything that is in them, and writing them as safetensors."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from . import pickles
@@ -85,6 +86,31 @@ def _begins_like_safetensors(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return file.read(9)[8:] == b"{"
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], source: str) -> None:
+    """Writes tensors with the very bits they have, each with memory of its own.
+
+    Args:
+        source: the file they come from, for the message.
+
+    Raises:
+        WeightsError: a tensor is of a kind that safetensors does not hold.
+        OSError: the disk does not take it.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    for name, value in tensors.items():
+        if value.layout != torch.strided or value.is_quantized or value.is_meta:
+            kind = "quantised" if value.is_quantized else "without its numbers" if value.is_meta else "sparse"
+            raise WeightsError(f"{source}: the tensor {name} is {kind}, which safetensors does not hold.")
+    try:
+        save_file({name: value.detach().clone().contiguous() for name, value in tensors.items()}, path, dict(metadata))
+    except KeyError as error:
+        raise WeightsError(f"{source}: there are tensors of {error}, a type that safetensors does not hold.") from error
+    except SafetensorError as error:
+        raise OSError(f"The safetensors file cannot be written to {path.parent} ({error}).") from error
 
 
 def read_pickle(path: Path, is_inert: Callable[[str], bool] = lambda name: False) -> object:

@@ -19,6 +19,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 from visage.models import convert as convert_module
@@ -366,6 +367,36 @@ def test_conversion_keeps_every_bit(save: Callable[[object, Path], None], tmp_pa
             written[name].flatten().view(torch.uint8), tensor.contiguous().flatten().view(torch.uint8)
         ), name
     assert sorted(path.name for path in tmp_path.iterdir()) == ["w.pth", "w.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("tensor", "words"),
+    [
+        (torch.randn(2).to(torch.complex128), r"torch\.complex128"),
+        (torch.eye(3).to_sparse(), "a is sparse"),
+        (torch.quantize_per_tensor(torch.randn(3), 0.1, 0, torch.qint8), "a is quantised"),
+        (torch.empty(3, device="meta"), "a is without its numbers"),
+    ],
+    ids=["complex", "sparse", "quantised", "meta"],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_tensors_that_safetensors_does_not_hold_are_told(tensor: Tensor, words: str, tmp_path: Path) -> None:
+    zipped({"a": tensor}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=rf"w\.pth: .*{words}"):
+        convert(tmp_path / "w.pth")
+    assert [path.name for path in tmp_path.iterdir()] == ["w.pth"]
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(tensors: object, path: Path, metadata: object) -> None:
+        path.write_bytes(b"half")
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    zipped(tensors(), tmp_path / "w.pth")
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(OSError, match=r"cannot be written to .*No space left"):
+        convert(tmp_path / "w.pth")
+    assert [path.name for path in tmp_path.iterdir()] == ["w.pth"]
 
 
 def test_conversion_does_not_overwrite_unasked(tmp_path: Path) -> None:

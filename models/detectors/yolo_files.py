@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..atomic import replacing
 from ..pickles import Placeholder
-from ..weights import RefusedError, Weights, WeightsError, names_asked_for, read_pickle
+from ..weights import RefusedError, Weights, WeightsError, names_asked_for, read_pickle, write_safetensors
 from .proposer import channels_last
 from .ultralytics_import import ultralytics_module
 from .yolo_layout import YoloLayout, checked_layout
@@ -99,16 +99,12 @@ def convert_yolo(source: Path, target: Path) -> None:
     The tensors keep their bits and their type, so the converted file gives the same numbers.
 
     Raises:
-        WeightsError: as :func:`read_yolo_pickle`.
+        WeightsError, OSError: as :func:`read_yolo_pickle` and :func:`~..weights.write_safetensors`.
     """
-    from safetensors.torch import save_file
-
     file = read_yolo_pickle(source)
-    # safetensors wants every tensor to own its memory.
-    tensors = {name: value.detach().clone().contiguous() for name, value in file.tensors.items()}
     metadata = {_PLAN: json.dumps(file.layout.plan), _NAMES: json.dumps(file.layout.names)}
     with replacing(target) as part:
-        save_file(tensors, part, metadata)
+        write_safetensors(part, file.tensors, metadata, source.name)
 
 
 def build_yolo(name: str, file: YoloFile) -> nn.Module:
