@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 
@@ -11,6 +12,10 @@ from .. import __version__
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command. Returns 0 if all went well, 1 if something failed, 130 after Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Names of files may hold what the terminal cannot show.
+            stream.reconfigure(errors="backslashreplace")
     # Late, so that `import visage.cli` stays cheap and a wrong option is told at once.
     from . import detect, face_report, models, refine, restore
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..models.locations import as_meant
 from .images import SUFFIXES
 
 # Those of Job.crops_of.
@@ -168,7 +169,7 @@ def _jobs(names: Collection[tuple[Path, Path]], output: Path, compare: bool, cro
 
 def _expand(given: str, outputs: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
     """The pictures of one input, each with its name below the output folder."""
-    path = Path(given).expanduser()
+    path = as_meant(given)
     if path.is_file():
         yield path, Path(path.name)
         return
@@ -221,7 +222,7 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def _nothing_at(given: str) -> str:
-    path = Path(given).expanduser()
+    path = as_meant(given)
     kinds = ", ".join(sorted(set(SUFFIXES)))
     if path.is_dir():
         return f"{given}: no pictures in this folder ({kinds})."

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ..faces.face import Face, Faces
@@ -17,6 +18,7 @@ from ..models.detectors import DetectionSettings, Detector, load_detector
 from ..models.host import TorchHost
 from ..models.locations import available, find_weights
 from ..models.parsers import Parser, load_parser
+from .inputs import InputError
 from .setting_options import add_settings, settings_from
 
 # The quicker one first: it takes a seventeenth of the calculation of the other.
@@ -79,6 +81,15 @@ def chosen(faces: Sequence[Face], width: int, height: int, arguments: argparse.N
 
 
 def host_of(arguments: argparse.Namespace) -> TorchHost:
+    """Raises ``InputError`` where there is no such device."""
+    if arguments.device is not None:
+        try:
+            torch.zeros(1, device=arguments.device).cpu()
+        except (RuntimeError, AssertionError, ImportError) as error:  # which of them depends on the device
+            raise InputError(
+                f"There is no device {arguments.device} here ({str(error).splitlines()[0]}). "
+                "Choose --device cpu, or leave it out for the best there is."
+            ) from error
     return TorchHost(arguments.device, quiet=not sys.stderr.isatty())
 
 

@@ -52,10 +52,21 @@ def cache_folder() -> Path:
     return (Path(base) if base else usual) / "visage"
 
 
+def as_meant(path: str | Path) -> Path:
+    """A path with ``~`` for a home folder, unless a file is called so, or nobody whose home it could be."""
+    given = Path(path)
+    if given.exists():
+        return given
+    try:
+        return given.expanduser()
+    except RuntimeError:
+        return given
+
+
 def comfyui_models() -> Path | None:
     """The models folder of a ComfyUI on this machine: ``$COMFYUI_PATH``, else where comfy-cli installs it."""
     named = os.environ.get("COMFYUI_PATH")
-    models = (Path(named).expanduser() if named else Path.home() / "comfy" / "ComfyUI") / "models"
+    models = (as_meant(named) if named else Path.home() / "comfy" / "ComfyUI") / "models"
     return models if models.is_dir() else None
 
 
@@ -109,7 +120,7 @@ def find_weights(name_or_path: str | Path, kind: Kind, extra: Sequence[Path] = (
             it.
         IsADirectoryError: the path is a folder that is no name of a weight file either.
     """
-    wanted = Path(name_or_path).expanduser()
+    wanted = as_meant(name_or_path)
     if wanted.is_file():
         return wanted
     folders = search_folders(kind, extra)

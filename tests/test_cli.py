@@ -1,7 +1,9 @@
 """The command line on real photographs with a real detector; restorers are tiny real networks made on the fly."""
 
 import errno
+import io
 import json
+import sys
 from pathlib import Path
 
 import cv2
@@ -343,6 +345,30 @@ def test_what_is_missing_is_told_in_a_sentence(arguments, message, tmp_path, mon
     error = capsys.readouterr().err
     assert any(part in error for part in message.split("|"))
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("device", ["foo", "cuda:99", "meta", ""])
+@pytest.mark.parametrize("command", ["restore", "detect", "report"])
+def test_a_device_that_is_not_there_is_told(command, device, tmp_path, capsys) -> None:
+    save_image(tmp_path / "picture.png", Picture(torch.rand(40, 40, 3)))
+    arguments = [command, str(tmp_path / "picture.png"), "--device", device]
+    if command == "restore":
+        arguments += ["--output", str(tmp_path / "out")]
+    assert main(arguments) == 1
+    assert f"There is no device {device} here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("where", ["stdout", "stderr"])
+def test_names_that_the_terminal_cannot_show(tmp_path, monkeypatch, where) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, where, stream)
+    source = tmp_path / "gesicht-ü.png"
+    save_image(source, Picture(torch.rand(40, 40, 3)))
+    if where == "stderr":
+        source.write_bytes(b"")
+    assert main(["detect", str(source), "--device", "cpu"]) == int(where == "stderr")
+    stream.flush()
+    assert b"gesicht-\\xfc.png" in stream.buffer.getvalue()
 
 
 def test_weights_that_are_nowhere_say_how_to_get_them(tmp_path, monkeypatch, capsys) -> None:

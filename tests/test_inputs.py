@@ -76,6 +76,16 @@ def test_the_home_folder_may_be_abbreviated(tmp_path: Path, out: Path, monkeypat
     assert names(plan(["~/in/*.png"], out).jobs, out) == ["a.png"]
 
 
+def test_a_name_may_begin_as_a_home_folder_does(tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(touch(tmp_path, "~lock.png", "~/a.png"))
+    assert names(plan(["~lock.png"], out).jobs, out) == ["~lock.png"]
+    assert names(plan(["~"], out).jobs, out) == ["a.png"]
+    with pytest.raises(InputError, match=r"~nobody\.png: no such file or folder"):
+        plan(["~nobody.png"], out)
+    with pytest.raises(InputError, match=r"~nobody\*: no picture matches"):
+        plan(["~nobody*"], out)
+
+
 def test_the_same_picture_is_done_once(tmp_path: Path, out: Path) -> None:
     folder = touch(tmp_path / "in", "a.png")
     found = plan([str(folder / "a.png"), str(folder), str(folder / "*.png"), str(folder / "x" / ".." / "a.png")], out)
