@@ -110,11 +110,11 @@ def test_pictures_count_by_the_share_of_their_damage_that_is_left(generator: tor
 
 def test_hinge_and_identity_are_their_formulas() -> None:
     true, made = torch.tensor([2.0, 0.5]), torch.tensor([-3.0, 0.0])
-    assert losses.told_apart(true, made).item() == pytest.approx(0.25 + 0.5)
-    assert losses.fooled(made).item() == 1.5
+    assert losses.discriminator_loss(true, made).item() == pytest.approx(0.25 + 0.5)
+    assert losses.generator_loss(made).item() == 1.5
     same = torch.eye(2)
-    assert losses.unlike(same, same).item() == 0
-    assert losses.unlike(same, same.flip(0)).item() == 1
+    assert losses.identity_loss(same, same).item() == 0
+    assert losses.identity_loss(same, same.flip(0)).item() == 1
 
 
 def test_unknown_onnx_operations_are_named() -> None:
@@ -153,7 +153,7 @@ def test_identity_takes_the_arcface_crop_and_has_gradients(data: Path, faces: to
     others = embeddings @ embeddings.T - torch.eye(3)
     assert others.max() < 0.6
     blurred = torch.nn.functional.avg_pool2d(torch.nn.functional.pad(faces, (8,) * 4, mode="reflect"), 17, 1)
-    assert losses.unlike(identity(blurred), embeddings.detach()) > 0.1
-    losses.unlike(embeddings, embeddings.detach().roll(1, 0)).backward()
+    assert losses.identity_loss(identity(blurred), embeddings.detach()) > 0.1
+    losses.identity_loss(embeddings, embeddings.detach().roll(1, 0)).backward()
     assert given.grad is not None
     assert given.grad.abs().max() > 0

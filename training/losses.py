@@ -60,16 +60,16 @@ def _strength(band: Tensor, side: int) -> Tensor:
     return torch.sqrt(F.avg_pool2d(band.square(), side) + _FLOOR**2)
 
 
-def unlike(restored: Tensor, truth: Tensor) -> Tensor:
+def identity_loss(restored: Tensor, truth: Tensor) -> Tensor:
     """1 minus the cosine between embeddings of length 1, ``[N, D]`` each: 0 for the same person."""
     return (1 - (restored * truth).sum(dim=1)).mean()
 
 
-def told_apart(true: Tensor, made: Tensor) -> Tensor:
+def discriminator_loss(true: Tensor, made: Tensor) -> Tensor:
     """The discriminator's loss (hinge; Lim and Ye, "Geometric GAN", 2017), on its scores of true and made patches."""
     return F.relu(1 - true).mean() + F.relu(1 + made).mean()
 
 
-def fooled(made: Tensor) -> Tensor:
+def generator_loss(made: Tensor) -> Tensor:
     """The restorer's part of it."""
     return -made.mean()

@@ -114,6 +114,9 @@ PRESETS = {
         sizes=12,
     ),
 }
+# The settings that the command line may change, by their types.
+_WHOLE_NUMBERS = ("steps", "parts", "wholes", "shares", "part", "warm_up", "seed")
+_NUMBERS = ("rate", "texture", "identity", "adversarial", "log_from", "whole_from")
 
 
 @dataclass(frozen=True)
@@ -232,15 +235,15 @@ class RestorerJob:
         if whole and chosen.identity:
             with torch.no_grad():
                 wanted = self._identity(truth)
-            told["identity"] = chosen.identity * losses.unlike(self._identity(restored), wanted)
+            told["identity"] = chosen.identity * losses.identity_loss(self._identity(restored), wanted)
         weight = self._adversarial_weight(number)
         if weight > 0:
-            told["fooled"] = weight * losses.fooled(self._score(restored, damaged))
+            told["fooled"] = weight * losses.generator_loss(self._score(restored, damaged))
         restorer = _gradients(sum(told.values(), start=truth.new_zeros(())), self.network)
         judge: tuple[Tensor | None, ...] = ()
         if weight > 0:
             true, made = self._score(truth, damaged), self._score(restored.detach(), damaged)
-            told["told apart"] = losses.told_apart(true, made)
+            told["told apart"] = losses.discriminator_loss(true, made)
             judge = _gradients(told["told apart"], self._discriminator)
         with torch.no_grad():
             # A network that has collapsed and hands on its input has a loss that looks like any other.
@@ -331,29 +334,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, help="stop after that time; the same command goes on")
     parser.add_argument("--faces", type=int, help="take only so many faces of the data")
     parser.add_argument("--blocks", type=int, nargs="+", help="at each resolution, instead of the preset's")
-    for name in ("steps", "parts", "wholes", "shares", "part", "warm-up", "seed"):
-        parser.add_argument(f"--{name}", type=int, help="instead of the preset's")
-    for name in ("rate", "texture", "identity", "adversarial", "log-from", "whole-from"):
-        parser.add_argument(f"--{name}", type=float, help="instead of the preset's")
+    for name in _WHOLE_NUMBERS:
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help="instead of the preset's")
+    for name in _NUMBERS:
+        parser.add_argument(f"--{name.replace('_', '-')}", type=float, help="instead of the preset's")
     given = parser.parse_args(arguments)
     device = pick_device(given.device)
     settings = PRESETS[given.preset or ("cpu" if device.type == "cpu" else "gpu")]
-    own = (
-        "steps",
-        "parts",
-        "wholes",
-        "shares",
-        "part",
-        "warm_up",
-        "seed",
-        "rate",
-        "texture",
-        "identity",
-        "adversarial",
-        "log_from",
-        "whole_from",
-    )
-    settings = replace(settings, **{name: vars(given)[name] for name in own if vars(given)[name] is not None})
+    own = {name: vars(given)[name] for name in (*_WHOLE_NUMBERS, *_NUMBERS)}
+    settings = replace(settings, **{name: value for name, value in own.items() if value is not None})
     if given.blocks:
         settings = replace(settings, blocks=tuple(given.blocks))
     if given.threads or settings.shares > 1:

@@ -33,7 +33,7 @@ PORTRAITS = "portraits/train"
 _COVERED_EVERY = 4
 # Every how many-th face is there a second time, turned.
 _TURNED_EVERY = 2
-# How many times more heads in profile are there: of the training portraits 8 in a hundred, of the other faces hardly one.
+# How many times more heads in profile are there: of the portraits 8 in a hundred are, of the other faces hardly one.
 _PROFILES = 8
 _PATTERNS = 420
 _PAGES = 120

@@ -162,23 +162,23 @@ def judged(
     if together.landmarks is None or not len(together):
         return list(found)
     # From the centre of the first pixel to its edge.
-    points, logits = _looked_at(network.forward, pictures, owners, together.landmarks + 0.5)
-    kept = (_both(together.scores, logits) >= _LEAST_KEPT * min_score).nonzero()[:, 0]
+    points, logits = _landmarks_and_logits(network.forward, pictures, owners, together.landmarks + 0.5)
+    kept = (_joint_score(together.scores, logits) >= _LEAST_KEPT * min_score).nonzero()[:, 0]
     together, owners, points, logits = together.select(kept), owners[kept], points[kept], logits[kept]
     if len(kept):
         # Once more in the view that these landmarks give, and in its mirror image.
-        points, logits = _looked_at(network.seen_twice, pictures, owners, points)
-    scores = _both(together.scores, logits)
+        points, logits = _landmarks_and_logits(network.seen_twice, pictures, owners, points)
+    scores = _joint_score(together.scores, logits)
     order = scores.argsort(descending=True, stable=True)
     better = replace(together, landmarks=points - 0.5, scores=scores)
     return [better.select(order[owners[order] == index]) for index in range(len(found))]
 
 
-def _both(first: Tensor, logits: Tensor) -> Tensor:
+def _joint_score(first: Tensor, logits: Tensor) -> Tensor:
     return (first * logits.sigmoid()).sqrt()
 
 
-def _looked_at(
+def _landmarks_and_logits(
     look: Callable[[Tensor], tuple[Tensor, Tensor]], pictures: Tensor, owners: Tensor, points: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Landmarks ``[K, 5, 2]`` and logits ``[K]`` after one more look at faces with the landmarks ``points``."""
