@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import json
 import re
+import shlex
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from visage.models.catalogue import CATALOGUE, KnownWeights
+from visage.cli import detect as cli_detect
+from visage.cli import face_report as cli_face_report
+from visage.cli import models as cli_models
+from visage.cli import refine as cli_refine
+from visage.cli import restore as cli_restore
+from visage.models.catalogue import CATALOGUE, KnownWeights, by_name
 from visage.models.locations import search_folders
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "js" / "docs").glob("*.md"))]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "js" / "docs").glob("*.md"))]
 CARDS = sorted((ROOT / "models" / "cards").glob("*.md"))
 PURPOSE = {
     "detector": "finding",
@@ -125,6 +133,37 @@ def test_defaults_that_migrating_names_are_those_of_the_nodes() -> None:
                         checked += 1
                         assert defaults[name] == float(number) or (name, number) == ("max_faces", "1"), name
     assert checked > 15
+
+
+@pytest.fixture(scope="module")
+def commands() -> dict[str, argparse.ArgumentParser]:
+    """The parsers of ``visage restore`` and so on, by these names."""
+    subparsers = argparse.ArgumentParser(prog="visage").add_subparsers()
+    for module in (cli_restore, cli_refine, cli_detect, cli_face_report, cli_models):
+        module.add_parser(subparsers)
+    return dict(subparsers.choices)
+
+
+def test_options_that_migrating_names_exist(commands: dict[str, argparse.ArgumentParser]) -> None:
+    text = (ROOT / "docs" / "migrating.md").read_text(encoding="utf-8")
+    section = re.search(r"^## [^\n]*→ `visage restore`\n(.*?)(?=^## )", text, re.MULTILINE | re.DOTALL)
+    assert section is not None
+    here = [line.strip("|").split("|")[-1] for line in section[1].splitlines() if line.startswith("|")]
+    named = {
+        option for cell in here for option in re.findall(r"--[a-z-]*[a-z]", re.sub(r"`visage detect.*`", "", cell))
+    }
+    assert len(named) > 8
+    assert named <= set(commands["restore"]._option_string_actions)
+    values = {value for cell in here for value in re.findall(r"--(?:restorer|detector|upscaler) ([\w.-]+)", cell)}
+    assert all(by_name(value) for value in values)
+
+
+@pytest.mark.parametrize("page", [README, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name)
+def test_commands_that_are_printed_can_be_read(page: Path, commands: dict[str, argparse.ArgumentParser]) -> None:
+    """Lines that stand by themselves, indented, and begin with the name of the program."""
+    for line in re.findall(r"^    visage (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE):
+        command, *arguments = shlex.split(line)
+        commands[command].parse_args(arguments)
 
 
 @pytest.mark.parametrize("page", [*PAGES, *CARDS], ids=lambda page: page.name)
