@@ -7,7 +7,7 @@ its own.
 
     python benchmarks/pipeline.py [WEIGHTS_DIR PHOTOGRAPH] [--json FILE]
 
-Without arguments the development data beside the checkout are taken.
+Without arguments the development data are taken: see docs/data.md.
 """
 
 from __future__ import annotations
@@ -30,18 +30,19 @@ from visage.faces.paste import paste
 from visage.models.detectors import DetectionSettings, load_detector
 from visage.models.host import TorchHost
 from visage.models.restorers.loading import load_network
+from visage.training.data import data_folder
 
-DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 STAGES = ("detect", "align", "network", "paste")
 DETECTOR, RESTORER = "detection_mobilenet0.25_Final.pth", "realesr-general-x4v3.pth"
 
 
 def main() -> None:
+    data = data_folder()
     parser = options(__doc__ or "", rounds=2)
     parser.add_argument(
-        "weights", type=Path, nargs="?", default=DATA / "weights", help=f"folder with {DETECTOR} and {RESTORER}"
+        "weights", type=Path, nargs="?", default=data / "weights", help=f"folder with {DETECTOR} and {RESTORER}"
     )
-    parser.add_argument("photograph", type=Path, nargs="?", default=DATA / "photos" / "dlib_faces" / "bald_guys.jpg")
+    parser.add_argument("photograph", type=Path, nargs="?", default=data / "photos" / "dlib_faces" / "bald_guys.jpg")
     parser.add_argument("--only", choices=("visage", "facexlib"), help="one side, for the memory")
     arguments = parser.parse_args()
     picture = cv2.imread(str(arguments.photograph))

@@ -1,4 +1,4 @@
-"""What several test modules share: the development data beside the checkout, and a seeded generator."""
+"""What several test modules share: the development data, and a seeded generator."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from visage.training.data import VARIABLE, data_folder
 
-ROOT = Path(__file__).resolve().parent.parent
-DATA = ROOT.parent / "shared" / "data"
+DATA = data_folder()
 
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """Real photographs and small real weights, kept beside the checkout and never inside it."""
+    """Real photographs and small real weights, which are no part of the checkout."""
     if not DATA.is_dir():
-        pytest.skip(f"needs the development data in {DATA}")
+        pytest.skip(f"needs the development data in {DATA}, or where {VARIABLE} says: see docs/data.md")
     return DATA
 
 

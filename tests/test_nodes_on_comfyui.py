@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from visage.tests import comfy_side
+from visage.training.data import data_folder
 
 TESTS = Path(__file__).resolve().parent
 NODE_TESTS = (
@@ -39,4 +40,4 @@ def test_the_node_tests_pass_on_a_real_comfyui(tmp_path: Path) -> None:
         check=False,
     )
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
-    assert " skipped" not in run.stdout.splitlines()[-1] or not (TESTS.parent.parent / "shared" / "data").is_dir()
+    assert " skipped" not in run.stdout.splitlines()[-1] or not data_folder().is_dir()

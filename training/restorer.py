@@ -23,6 +23,7 @@ from ..models.restorers.visage import SIDE, VisageRestorer, layout
 from ..models.restorers.visage.architecture import Block
 from . import losses
 from .batches import Batches
+from .data import data_folder
 from .discriminator import PatchDiscriminator
 from .identity import Identity
 from .muon import Muon
@@ -34,7 +35,6 @@ from .schedule import Average, cosine
 _CLIP = 0.1
 
 M = TypeVar("M", bound=nn.Module)
-_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @dataclass(frozen=True)
@@ -326,7 +326,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser = argparse.ArgumentParser(prog="python -m visage.training.restorer", description="Train the restorer.")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; holds its checkpoint")
-    parser.add_argument("--data", type=Path, default=_DATA, help="folder with faces512 and weights")
+    parser.add_argument("--data", type=Path, default=data_folder(), help="folder with faces512 and weights")
     parser.add_argument("--start", type=Path, metavar="FILE", help="exported weights to begin with; anew by default")
     parser.add_argument("--preset", choices=sorted(PRESETS), help="cpu or gpu; by default what the device is")
     parser.add_argument("--device", help="cpu, cuda, ...; by default the best one")

@@ -18,6 +18,7 @@ from ..models.host import TorchHost
 from ..models.restorers import load_restorer
 from ..models.restorers.options import DEFAULT_OPTIONS, RestoreOptions
 from .contact import write_picture
+from .data import data_folder
 from .degradations import LEVELS, Recipe, degrade, level_recipe
 from .identity import Identity
 from .pictures import as_float, generator_of, picture_files, read_pictures
@@ -27,7 +28,6 @@ _logger = logging.getLogger(__name__)
 
 SHARP = "sharp"
 """The level at which nothing is degraded: the less a restorer changes here, the better."""
-_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 _SEED = 1
 _SIDE = 512
 
@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("weights", type=Path, nargs="+", help="files of restorers")
     parser.add_argument("--out", type=Path, required=True, help="folder for the tables and sheets")
-    parser.add_argument("--data", type=Path, default=_DATA, help="folder with faces512 and weights")
+    parser.add_argument("--data", type=Path, default=data_folder(), help="folder with faces512 and weights")
     parser.add_argument("--device", help="cpu, cuda, ...; by default the best one")
     parser.add_argument("--threads", type=int, help="of the CPU")
     parser.add_argument("--fidelities", type=float, nargs="+", default=[0.5], help="of networks that know such a thing")

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from visage.models.restorers.loading import load_network
 from visage.models.restorers.network import Network, forward
+from visage.training.data import data_folder
 
 from .fingerprints import NAMES, read_fingerprint, write_checkpoint
 
-_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 _PHOTOGRAPHS = (
     "dlib_faces/bald_guys.jpg",
     "dlib_faces/2008_002506.jpg",
@@ -64,9 +64,10 @@ def photographs(folder: Path, side: int) -> Tensor:
 
 def main() -> None:
     """Prints one line for each network."""
-    upscaler = _DATA / "weights" / "realesr-general-x4v3.pth"
+    data = data_folder()
+    upscaler = data / "weights" / "realesr-general-x4v3.pth"
     if upscaler.is_file():
-        difference = bf16_difference(load_network(upscaler), photographs(_DATA / "photos", 128))
+        difference = bf16_difference(load_network(upscaler), photographs(data / "photos", 128))
         sys.stdout.write(f"realesr-general-x4v3: {difference}\n")
     with tempfile.TemporaryDirectory() as folder:
         for name in NAMES:
