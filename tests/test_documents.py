@@ -166,7 +166,7 @@ def test_commands_that_are_printed_can_be_read(page: Path, commands: dict[str, a
         commands[command].parse_args(arguments)
 
 
-@pytest.mark.parametrize("page", [*PAGES, *CARDS], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", sorted({*PAGES, *CARDS, *ROOT.glob("*.md")}), ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if re.match(r"https?://", target):
