@@ -70,7 +70,7 @@ def build_visage(name: str, tensors: Mapping[str, Tensor]) -> VisageCascade:
     except (KeyError, IndexError, RuntimeError) as error:
         raise WeightsError(
             f"{name} looks like visage-detect, but tensors are missing or of the wrong shape. "
-            "Delete it and download it again."
+            "The one that is built in comes with Visage: reinstall Visage."
         ) from error
     cascade.eval().requires_grad_(False)
     channels_last(cascade)
