@@ -82,6 +82,15 @@ def test_readme_lists_no_weights_that_are_not_known() -> None:
             assert any(fnmatchcase(known.file_name, pattern) for known in CATALOGUE), pattern
 
 
+def test_readme_says_for_how_many_weights_no_hash_is_known() -> None:
+    without = [known.name for known in CATALOGUE if known.sha256 is None]
+    assert (len(without), sum(name.startswith("gpen") for name in without)) == (8, 4)
+    assert {"restoreformer-plus-plus", "vqfr-2", "elir", "codeformer-colorization"} < set(without)
+    text = " ".join(README.read_text(encoding="utf-8").split())
+    assert "For eight of them no sha256 is known" in text
+    assert "RestoreFormer++, VQFR 2, ELIR, CodeFormer for colour, and all four of GPEN" in text
+
+
 def test_weights_are_looked_for_where_they_are_said_to_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "models").mkdir()
     monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
