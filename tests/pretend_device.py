@@ -57,6 +57,10 @@ _CARRYING = {_aten._to_copy.default, _aten.copy_.default}
 _INDEXING = {_aten.index.Tensor, _aten.index_put_.default, _aten.index_put.default, _aten._index_put_impl_.default}
 
 
+# As PyTorch numbers them: what is beyond a picture is its border.
+_BORDER = 1
+
+
 class _There(Tensor):
     """A tensor of the device; ``held`` is what the CPU computes with."""
 
@@ -133,10 +137,12 @@ class PretendedDevice(TorchDispatchMode):
 
     Attributes:
         refused: types that the device does not know, as MPS does not know float64.
+        borders: it has ``grid_sample`` with the padding "border" after all.
         to_device, to_cpu: what was carried, numbers that were read one by one included.
     """
 
     refused: tuple[torch.dtype, ...] = ()
+    borders: bool = False
     to_device: Carried = field(default_factory=Carried)
     to_cpu: Carried = field(default_factory=Carried)
 
@@ -189,6 +195,12 @@ class PretendedDevice(TorchDispatchMode):
             self.to_cpu.add(source)
 
     def _check(self, operation: Any, args: tuple[Any, ...], tensors: Sequence[Tensor]) -> None:
+        if operation is _aten.grid_sampler_2d.default and args[3] == _BORDER and not self.borders:
+            raise RuntimeError("MPS: Unsupported Border padding mode")  # before 2.11
+        if operation is _aten._adaptive_avg_pool2d.default and any(
+            old % new for old, new in zip(args[0].shape[-2:], args[1], strict=True)
+        ):
+            raise RuntimeError("Adaptive pool MPS: input sizes must be divisible by output sizes.")
         if operation in _INDEXING:
             tensors = [args[0], *args[2:3]]
         strangers = [tensor for tensor in tensors if isinstance(tensor, Tensor) and not isinstance(tensor, _There)]
@@ -215,7 +227,7 @@ def _is_there(device: torch.device | str | None) -> bool:
 
 
 @contextmanager
-def pretended_device(refused: tuple[torch.dtype, ...] = ()) -> Iterator[PretendedDevice]:
+def pretended_device(refused: tuple[torch.dtype, ...] = (), borders: bool = False) -> Iterator[PretendedDevice]:
     """Inside, tensors and modules can be sent to :data:`DEVICE`, and what is carried is counted."""
-    with _Making(), PretendedDevice(refused) as device:
+    with _Making(), PretendedDevice(refused, borders) as device:
         yield device

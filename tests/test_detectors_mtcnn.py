@@ -62,6 +62,13 @@ def test_parts_are_shrunk_and_enlarged_as_by_area(generator: torch.Generator) ->
         assert torch.allclose(part, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("size", [(54, 72), (53, 71), (1, 120), (90, 3), (7, 9), (90, 120)])
+def test_pictures_are_shrunk_as_by_area(size: tuple[int, int], generator: torch.Generator) -> None:
+    pictures = torch.rand(2, 3, 90, 120, generator=generator)
+    shrunk = module._shrunk(module._sums(pictures), *size)
+    assert torch.allclose(shrunk, F.interpolate(pictures, size, mode="area"), atol=1e-6)
+
+
 def boxes_of(corners: list[list[float]]) -> Any:
     table = torch.tensor(corners)
     count = len(table)

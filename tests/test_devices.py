@@ -18,6 +18,7 @@ from visage.faces.face import Face, Faces
 from visage.faces.windows import WindowSettings
 from visage.models import builtin
 from visage.models.detectors import DetectionSettings, load_detector
+from visage.models.detectors.mtcnn import MtcnnProposer
 from visage.models.embedders import load_embedder
 from visage.models.host import TorchHost
 from visage.models.parsers import load_parser
@@ -40,6 +41,7 @@ from visage.pipeline import (
     same_faces,
 )
 from visage.tests.pretend_device import DEVICE, pretended_device
+from visage.tests.test_detectors_mtcnn import random_weights, together
 from visage.tests.test_nodes_on_comfyui import NODE_TESTS
 from visage.tests.tiny_diffusers import write_folder
 
@@ -91,13 +93,19 @@ def bisenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def compare(work: Work, pictures: Tensor, tolerance: float = 1e-4, refused: tuple[torch.dtype, ...] = ()) -> int:
+def compare(
+    work: Work,
+    pictures: Tensor,
+    tolerance: float = 1e-4,
+    refused: tuple[torch.dtype, ...] = (),
+    borders: bool = False,
+) -> int:
     """Has the work done on the CPU and in each place. Gives the most bytes that went to the CPU from pictures there."""
     with torch.inference_mode():
         expected = work(CPU, pictures)
     carried = 0
     for name, place in PLACES.items():
-        with pretended_device(refused) as device, torch.inference_mode():
+        with pretended_device(refused, borders) as device, torch.inference_mode():
             done = work(place, pictures.to(place.pictures))
             if place.pictures == DEVICE:
                 carried = device.to_cpu.bytes
@@ -167,6 +175,29 @@ def test_every_kind_of_detector_finds_them_there(photograph: Tensor, data: Path,
     compare(found_by(data / "weights" / name, DetectionSettings()), photograph, tolerance=0.05)
 
 
+def test_mtcnn_finds_the_same_there() -> None:
+    """With random weights, whose boxes are everywhere; the last networks see parts of all sizes."""
+    pictures = torch.rand(2, 3, 97, 83, generator=torch.Generator().manual_seed(4))
+
+    def work(place: Place, given: Tensor) -> list[tuple[Any, ...]]:
+        found = MtcnnProposer("random", together(random_weights()), place.host).propose(given, 0.0, 1.0)
+        return [tuple(part.cpu().round(decimals=2).tolist() for part in (one.boxes, one.landmarks)) for one in found]
+
+    compare(work, pictures)
+
+
+def test_what_apples_gpu_lacks_is_refused() -> None:
+    with pretended_device():
+        there = torch.rand(1, 1, 6, 9).to(DEVICE)
+        grid = torch.zeros(1, 2, 2, 2).to(DEVICE)
+        nn.functional.grid_sample(there, grid, align_corners=False)
+        nn.functional.interpolate(there, (3, 3), mode="area")
+        with pytest.raises(RuntimeError, match="Border"):
+            nn.functional.grid_sample(there, grid, padding_mode="border", align_corners=False)
+        with pytest.raises(RuntimeError, match="divisible"):
+            nn.functional.interpolate(there, (3, 4), mode="area")
+
+
 def restored_with(faces: Faces, bisenet: Path, settings: RestoreSettings) -> Work:
     def work(place: Place, pictures: Tensor) -> Tensor:
         parser = load_parser(bisenet, place.host) if settings.blend.mask == "parse" else None
@@ -184,7 +215,8 @@ def test_pictures_that_lie_there_are_restored_without_leaving(
     photograph: Tensor, faces: Faces, bisenet: Path, mask: Any
 ) -> None:
     work = restored_with(faces, bisenet, RestoreSettings(blend=BlendSettings(mask=mask)))
-    assert compare(work, photograph) < FEW_BYTES
+    # Windows of pictures that lie there are read with their borders; ComfyUI keeps pictures on the CPU.
+    assert compare(work, photograph, borders=True) < FEW_BYTES
 
 
 def test_float64_is_needed_on_the_cpu_alone(photograph: Tensor, faces: Faces, bisenet: Path) -> None:
@@ -192,7 +224,8 @@ def test_float64_is_needed_on_the_cpu_alone(photograph: Tensor, faces: Faces, bi
     alpha = torch.cat([photograph, photograph[..., :1]], -1)
     refused = (torch.float64,)
     compare(found_by(DETECTOR, DetectionSettings()), photograph, tolerance=0.05, refused=refused)
-    compare(restored_with(faces, bisenet, RestoreSettings(blend=BlendSettings(mask="parse"))), alpha, refused=refused)
+    restored = restored_with(faces, bisenet, RestoreSettings(blend=BlendSettings(mask="parse")))
+    compare(restored, alpha, refused=refused, borders=True)
 
 
 def test_regions_are_made_there(photograph: Tensor, faces: Faces, bisenet: Path) -> None:

@@ -8,8 +8,9 @@ One rule is not kept. A network sees whole pixels within the picture, but facene
 the box before it was cut down to these, which moves boxes and landmarks by up to a pixel, half a pixel on average, and
 by more at the border of the picture. Here the answer is about what was seen.
 
-All pictures of a batch go through each network together. The parts of a picture that the second and third network see
-are averaged down from tables of sums, which takes the same few steps for one part or thousands, large or small.
+All pictures of a batch go through each network together. What a network sees of a picture is averaged down from a table
+of sums, which takes the same few steps for one part or thousands, large or small, and is exact on every device; MPS has
+no averaging to a size that is no divisor.
 """
 
 from __future__ import annotations
@@ -165,9 +166,9 @@ class MtcnnProposer:
         device = self.resident.bring(count * self.working_bytes(height, width))
         pictures = pictures.to(device, self.resident.dtype)
         cascade = self.resident.module
-        found = _joined([boxes.surviving(_SAME_SIZE) for boxes in _first_looks(cascade.pnet, pictures)], device)
-        found = found.surviving(_BETWEEN_SIZES).best(count).moved(0).square().seen(height, width)
         sums = _sums(pictures)
+        found = _joined([boxes.surviving(_SAME_SIZE) for boxes in _first_looks(cascade.pnet, sums)], device)
+        found = found.surviving(_BETWEEN_SIZES).best(count).moved(0).square().seen(height, width)
 
         scores, offsets = _judged(cascade.rnet, sums, found, _SECOND_SIDE)
         found = found.judged(scores, offsets).select(scores > _SECOND_SCORE).surviving(_BETWEEN_SIZES)
@@ -252,13 +253,12 @@ def _joined(boxes: Sequence[_Boxes], device: torch.device) -> _Boxes:
     )
 
 
-def _first_looks(network: ProposalNetwork, pictures: Tensor) -> Iterator[_Boxes]:
+def _first_looks(network: ProposalNetwork, sums: Tensor) -> Iterator[_Boxes]:
     """What the first network takes for faces, size by size."""
-    height, width = pictures.shape[-2:]
+    height, width = sums.shape[1] - 1, sums.shape[2] - 1
     scale = _FIELD / _SMALLEST
     while min(height, width) * scale >= _FIELD:
-        size = int(height * scale + 1), int(width * scale + 1)
-        scores, offsets = network(_signed(F.interpolate(pictures, size, mode="area")))
+        scores, offsets = network(_signed(_shrunk(sums, int(height * scale + 1), int(width * scale + 1))))
         index, y, x = (scores >= _FIRST_SCORE).nonzero().unbind(1)
         first = torch.stack((x, y), 1) * _STRIDE
         corners = torch.cat((((first + 1) / scale).floor(), ((first + _FIELD) / scale).floor()), 1)
@@ -277,6 +277,18 @@ def _sums(pictures: Tensor) -> Tensor:
     return F.pad(levels.cumsum(1).cumsum(2), (0, 0, 1, 0, 1, 0))
 
 
+def _shrunk(sums: Tensor, height: int, width: int) -> Tensor:
+    """``[N, 3, height, width]`` 0..1: every pixel the mean over all that it touches (``interpolate(mode="area")``)."""
+    (top, bottom), (left, right) = (
+        (place[:-1] * old // new, -(-place[1:] * old // new))
+        for old, new in ((sums.shape[1] - 1, height), (sums.shape[2] - 1, width))
+        for place in [torch.arange(new + 1, device=sums.device)]
+    )
+    rows = sums.index_select(1, bottom) - sums.index_select(1, top)
+    inside = rows.index_select(2, right) - rows.index_select(2, left)
+    return _means(inside, (bottom - top)[:, None] * (right - left))
+
+
 def _judged(network: nn.Module, sums: Tensor, boxes: _Boxes, side: int) -> tuple[Tensor, ...]:
     """What a network says of the parts of pictures in boxes, shrunk or enlarged to ``side`` x ``side`` pixels."""
     first, last = boxes.corners[:, :2].long() - 1, boxes.corners[:, 2:].long()
@@ -288,7 +300,7 @@ def _judged(network: nn.Module, sums: Tensor, boxes: _Boxes, side: int) -> tuple
 
 
 def _parts(sums: Tensor, pictures: Tensor, first: Tensor, last: Tensor, side: int) -> Tensor:
-    """``[K, 3, side, side]`` 0..1: every pixel the mean over all that it touches (``interpolate(mode="area")``)."""
+    """``[K, 3, side, side]`` 0..1: as :func:`_shrunk`, of parts of the pictures."""
     place = torch.arange(side, device=sums.device)
     length = (last - first)[:, :, None]
     low = first[:, :, None] + place * length // side
@@ -299,9 +311,12 @@ def _parts(sums: Tensor, pictures: Tensor, first: Tensor, last: Tensor, side: in
         return sums[pictures[:, None, None], y[:, :, None], x[:, None, :]]
 
     inside = sums_to(right, bottom) - sums_to(left, bottom) - sums_to(right, top) + sums_to(left, top)
-    area = (bottom - top)[:, :, None] * (right - left)[:, None, :]
-    means = inside.float() / (area * _ONE)[..., None]
-    return means.movedim(-1, 1)
+    return _means(inside, (bottom - top)[:, :, None] * (right - left)[:, None, :])
+
+
+def _means(sums: Tensor, areas: Tensor) -> Tensor:
+    """``[N, 3, h, w]`` from sums ``[N, h, w, 3]`` over areas ``[..., h, w]`` of pixels."""
+    return (sums.float() / (areas * _ONE)[..., None]).movedim(-1, 1)
 
 
 def _candidates(boxes: _Boxes, landmarks: Tensor, overlap: float) -> Candidates:

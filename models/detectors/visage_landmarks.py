@@ -144,8 +144,10 @@ def seen(pictures: Tensor, owners: Tensor, views: Views) -> Tensor:
         step = 2 ** min(power, min(source.shape[2:]).bit_length() - 1)
         source = F.avg_pool2d(source, step) if step > 1 else source
         size = points.new_tensor((source.shape[3] * step, source.shape[2] * step))
-        # All views of a picture below one another: the picture itself is never copied.
-        grid = (points[chosen] * 2 / size - 1).view(1, -1, SIDE, 2)
-        shown = F.grid_sample(source, grid.to(source.dtype), "bilinear", "border", align_corners=False)
+        # All views of a picture below one another: the picture itself is never copied. Beyond its border it goes on
+        # with its outermost pixels, which MPS does not do by itself before PyTorch 2.11.
+        border = 1 - 1 / points.new_tensor((source.shape[3], source.shape[2]))
+        grid = (points[chosen] * 2 / size - 1).clamp(-border, border).view(1, -1, SIDE, 2)
+        shown = F.grid_sample(source, grid.to(source.dtype), "bilinear", "zeros", align_corners=False)
         found[chosen] = shown.view(-1, len(chosen), SIDE, SIDE).transpose(0, 1)
     return found
