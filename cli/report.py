@@ -18,6 +18,8 @@ def outcome_described(outcome: Outcome) -> dict[str, object]:
     done = {"action": outcome.action, "reason": outcome.reason, "enlargement": enlargement}
     if outcome.action == "refined":
         done |= {"prompt": outcome.prompt, "seed": outcome.seed, "denoise": outcome.denoise}
+    if outcome.remark is not None:
+        done |= {"remark": outcome.remark}
     return as_data(outcome.face) | done
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from visage.cli.report import outcome_described
 from visage.faces.face import Face, Faces
 from visage.faces.selection import Selection
 from visage.models.host import TorchHost
@@ -56,3 +57,13 @@ def test_it_tells_what_the_pipeline_did(generator: torch.Generator) -> None:
     assert small == "- face 2 (20 px at 210, 30): left as it was, smaller than 32 px"
     off = restore(frames, faces, restorer_of(host)[0], host, RestoreSettings(blend=BlendSettings(strength=0)))
     assert "face 1 (120 px at 60, 80): left as it was, strength is 0" in outcome_report(off.outcomes, "restored")
+
+
+def test_remarks_come_last_in_words_and_as_data() -> None:
+    outcome = Outcome(
+        LARGE, "refined", enlargement=2.0, prompt="", seed=3, denoise=None, remark="not restored: it failed"
+    )
+    assert outcome_report([[outcome]], "refined").splitlines()[1].endswith("seed 3, not restored: it failed")
+    told = outcome_described(outcome)
+    assert (told["remark"], told["denoise"]) == ("not restored: it failed", None)
+    assert "remark" not in outcome_described(Outcome(LARGE, "restored", enlargement=1.0))
