@@ -15,8 +15,23 @@ from torch import Tensor
 
 from . import pickles
 
-# Training scripts wrap the tensors; the averaged ("ema") ones are the ones meant for use.
-_WRAPPERS = ("params_ema", "g_ema", "params", "state_dict", "model_state_dict", "model", "net")
+# Training scripts wrap the tensors; the averaged ("ema") ones are the ones meant for use. What is called "ema" alone
+# may hold the counters of an average instead, so it comes last.
+_WRAPPERS = ("params_ema", "params-ema", "g_ema", "params", "state_dict", "model_state_dict", "model", "net", "ema")
+# What training leaves beside the tensors and nobody needs here. Each becomes a placeholder.
+RECORDS = frozenset(
+    (
+        "argparse.Namespace",
+        *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
+        *("numpy.dtype", "numpy.ndarray"),
+        *(f"pathlib{local}.{name}" for local in ("", "._local") for name in ("PosixPath", "WindowsPath")),
+        *(
+            f"{package}.callbacks.{name}"
+            for package in ("pytorch_lightning", "lightning.pytorch")
+            for name in ("model_checkpoint.ModelCheckpoint", "early_stopping.EarlyStopping")
+        ),
+    )
+)
 _PREFIXES = ("module.", "netG.")
 
 # What the restricted reader of PyTorch raises over a damaged file; found by cutting and flipping bytes of real ones.
@@ -67,7 +82,7 @@ class Weights:
 
 
 def read_weights(path: Path) -> Weights:
-    """Reads a safetensors file or a pickle that holds nothing but tensors, on the CPU, whatever it is called.
+    """Reads a safetensors file or a pickle of tensors and plain data, on the CPU, whatever it is called.
 
     Nothing in a pickle is run: see :mod:`.pickles`.
 
@@ -77,7 +92,7 @@ def read_weights(path: Path) -> Weights:
     """
     if path.suffix.lower() in (".safetensors", ".sft") or _begins_like_safetensors(path):
         return _read_safetensors(path)
-    return Weights(path, _state_dict(path, read_pickle(path)))
+    return Weights(path, _state_dict(path, read_pickle(path, RECORDS.__contains__)))
 
 
 def _begins_like_safetensors(path: Path) -> bool:
@@ -205,14 +220,23 @@ def _read_safetensors(path: Path) -> Weights:
 def _state_dict(path: Path, loaded: object) -> dict[str, Tensor]:
     """Takes the wrapping off: known wrappers, then prefixes of data-parallel training."""
     # Lightning files wrap twice. The limit is for files that contain themselves.
-    for _ in range(3):
-        if isinstance(loaded, Mapping):
-            loaded = next((loaded[name] for name in _WRAPPERS if isinstance(loaded.get(name), Mapping)), loaded)
-    if isinstance(loaded, Mapping):
-        tensors = {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
-        if tensors:
-            for prefix in _PREFIXES:
-                if all(name.startswith(prefix) for name in tensors):
-                    tensors = {name[len(prefix) :]: value for name, value in tensors.items()}
-            return tensors
-    raise WeightsError(f"{path.name} holds no tensors: it is not a file of network weights.")
+    tensors = _unwrapped(loaded, 3)
+    if not tensors:
+        raise WeightsError(f"{path.name} holds no tensors: it is not a file of network weights.")
+    for prefix in _PREFIXES:
+        if all(name.startswith(prefix) for name in tensors):
+            tensors = {name[len(prefix) :]: value for name, value in tensors.items()}
+    return tensors
+
+
+def _unwrapped(loaded: object, most: int) -> dict[str, Tensor]:
+    """The tensors behind at most that many known wrappers; a table of one entry is one too. Empty if there are none."""
+    if not isinstance(loaded, Mapping):
+        return {}
+    if most > 0:
+        inner = [loaded[name] for name in _WRAPPERS if name in loaded]
+        for part in inner or (loaded.values() if len(loaded) == 1 else ()):
+            tensors = _unwrapped(part, most - 1)
+            if tensors:
+                return tensors
+    return {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}

@@ -59,6 +59,13 @@ def test_other_networks_are_refused(data: Path, name: str) -> None:
         load_detector(data / "weights" / name, HOST)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_program_is_called_one(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)), tmp_path / "program.pt")
+    with pytest.raises(WeightsError, match=r"program\.pt is a TorchScript program"):
+        load_detector(tmp_path / "program.pt", HOST)
+
+
 def test_missing_files_and_folders(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"no detector file .*nowhere\.pt"):
         load_detector(tmp_path / "nowhere.pt", HOST)

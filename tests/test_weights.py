@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import json
@@ -11,10 +12,12 @@ import struct
 import sys
 import tarfile
 import tempfile
+import types
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -25,6 +28,7 @@ from torch import Tensor
 from visage.models import convert as convert_module
 from visage.models.convert import convert
 from visage.models.detectors import yolo_files
+from visage.models.pickles import Placeholder
 from visage.models.weights import WeightsError, read_pickle, read_weights
 
 
@@ -71,7 +75,7 @@ def bare(content: object, path: Path) -> None:
 
 
 @pytest.mark.parametrize("save", [zipped, legacy])
-@pytest.mark.parametrize("wrapper", ["params_ema", "params", "state_dict", "g_ema", None])
+@pytest.mark.parametrize("wrapper", ["params_ema", "params-ema", "params", "state_dict", "g_ema", "ema", None])
 @pytest.mark.parametrize("prefix", ["", "module.", "netG."])
 def test_tensors_are_found_in_any_wrapping(
     save: Callable[[object, Path], None], wrapper: str | None, prefix: str, tmp_path: Path
@@ -86,6 +90,47 @@ def test_tensors_are_found_in_any_wrapping(
 def test_the_averaged_weights_are_preferred(tmp_path: Path) -> None:
     zipped({"params": {"a": torch.zeros(2)}, "params_ema": {"a": torch.ones(2)}}, tmp_path / "w.pth")
     assert torch.equal(read_weights(tmp_path / "w.pth").tensors["a"], torch.ones(2))
+
+
+def test_a_table_of_one_entry_is_a_wrapping_whatever_it_is_called(tmp_path: Path) -> None:
+    zipped({"generator": tensors()}, tmp_path / "w.pth")
+    assert_same(read_weights(tmp_path / "w.pth").tensors, tensors())
+    zipped({"ema": {"module": tensors()}, "model": 3}, tmp_path / "w.pth")
+    assert_same(read_weights(tmp_path / "w.pth").tensors, tensors())
+    zipped({"a": torch.ones(2)}, tmp_path / "w.pth")
+    assert_same(read_weights(tmp_path / "w.pth").tensors, {"a": torch.ones(2)})
+
+
+def test_a_wrapping_without_tensors_does_not_hide_another(tmp_path: Path) -> None:
+    zipped({"params": {"depth": 3}, "model": tensors(), "ema": {"updates": torch.tensor(7)}}, tmp_path / "w.pth")
+    assert_same(read_weights(tmp_path / "w.pth").tensors, tensors())
+
+
+@pytest.mark.parametrize("save", [zipped, legacy])
+def test_records_of_the_training_are_read_over(
+    save: Callable[[object, Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning has the class of a callback as a key; numbers of numpy, options and paths stand in many files."""
+    lightning = types.ModuleType("pytorch_lightning.callbacks.model_checkpoint")
+    kind = type("ModelCheckpoint", (), {"__module__": lightning.__name__})
+    lightning.ModelCheckpoint = kind  # type: ignore[attr-defined]
+    record = {
+        "callbacks": {kind: {"best_model_score": torch.tensor(1.0)}},
+        "args": argparse.Namespace(lr=0.1),
+        "best": np.float64(0.5),
+        "losses": np.arange(3),
+        "folder": tmp_path,
+    }
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "pytorch_lightning", types.ModuleType("pytorch_lightning"))
+        patch.setitem(sys.modules, "pytorch_lightning.callbacks", types.ModuleType("pytorch_lightning.callbacks"))
+        patch.setitem(sys.modules, lightning.__name__, lightning)
+        save({"state_dict": tensors(), **record}, tmp_path / "w.ckpt")
+    assert_same(read_weights(tmp_path / "w.ckpt").tensors, tensors())
+    with torch.serialization.safe_globals([kind]):  # as ComfyUI does
+        assert_same(read_weights(tmp_path / "w.ckpt").tensors, tensors())
+    loaded = read_pickle(tmp_path / "w.ckpt", lambda name: True)
+    assert {type(loaded[name]) for name in ("args", "best", "losses", "folder")} == {Placeholder}
 
 
 def test_safetensors_come_with_their_metadata(tmp_path: Path) -> None:

@@ -15,23 +15,15 @@ from torch import Tensor, nn
 
 from ..atomic import replacing
 from ..pickles import Placeholder
-from ..weights import RefusedError, Weights, WeightsError, names_asked_for, read_pickle, write_safetensors
+from ..weights import RECORDS, RefusedError, Weights, WeightsError, names_asked_for, read_pickle, write_safetensors
 from .proposer import channels_last
 from .ultralytics_import import ultralytics_module
 from .yolo_layout import YoloLayout, checked_layout
 
 # What ultralytics checkpoints hold besides tensors: objects of its own classes and of torch's layers, and in the
-# training record paths, numpy numbers and bound methods. None of it is needed, so each becomes a placeholder.
+# training record also bound methods. None of it is needed, so each becomes a placeholder.
 _PLACEHOLDER_MODULES = ("ultralytics.", "torch.nn.modules.")
-_PLACEHOLDER_NAMES = frozenset(
-    {
-        "builtins.getattr",
-        "numpy.core.multiarray.scalar",
-        "numpy._core.multiarray.scalar",
-        "numpy.dtype",
-        *(f"{module}.{name}" for module in ("pathlib", "pathlib._local") for name in ("PosixPath", "WindowsPath")),
-    }
-)
+_PLACEHOLDER_NAMES = RECORDS | {"builtins.getattr"}
 _CLASSES = {"detect": "DetectionModel", "segment": "SegmentationModel", "pose": "PoseModel"}
 _PLAN, _NAMES = "yolo.plan", "yolo.names"
 
