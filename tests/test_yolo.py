@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from visage.models.detectors import load_detector
 from visage.models.detectors.ultralytics_import import ultralytics_module
 from visage.models.detectors.yolo import YoloProposer
@@ -320,6 +321,12 @@ def test_a_replaced_reader_makes_nothing_of_a_file(tmp_path: Path, monkeypatch: 
         read_yolo_pickle(tmp_path / "model.pt")
 
 
+def test_damage_without_a_reason_is_told(tmp_path: Path) -> None:
+    plan = {"nc": 1, "backbone": [[-1, 1, "Conv", [16, 1, 1]], [-1, 1, "PSA", [128]]], "head": DETECTING}
+    with pytest.raises(WeightsError, match=r"model\.pt cannot be used.*AssertionError"):
+        build_yolo("model.pt", YoloFile(checked_layout("model.pt", plan, None), {}))
+
+
 @pytest.mark.parametrize("change", [{"activation": "open('trace', 'w')"}, {"backbone": [[-1, 1, "exec", ["1"]]]}])
 def test_hostile_plans_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]) -> None:
     monkeypatch.chdir(tmp_path)
@@ -333,6 +340,48 @@ def test_hostile_plans_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(WeightsError, match=r"evil\.safetensors was refused.*Nothing was run"):
         load_detector(tmp_path / "evil.safetensors", HOST)
     assert not (tmp_path / "trace").exists()
+
+
+WIDE = [[-1, 1, "Conv", [2048, 9, 1]]] * 4
+DETECTING = [[[0], 1, "Detect", ["nc"]]]
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        {"backbone": WIDE, "head": DETECTING},
+        {"backbone": [[-1, 1, "Conv", [2048, 1, 1]]], "head": DETECTING},
+        {"backbone": [[-1, 1, "Conv", [2560, 1, 32]], [-1, 1, "C2f", [2560, True, 1, 32]]], "head": DETECTING},
+        {"backbone": [[-1, 1, "nn.Upsample", ["None", 4, "nearest"]]] * 8, "head": DETECTING},
+        {"backbone": [[-1, 1, "nn.Upsample", ["None", 4, "bilinear"]]] * 8, "head": DETECTING},
+        {"backbone": [[-1, 1, "nn.ConvTranspose2d", [16, 4, 4]]] * 8, "head": DETECTING},
+        {"backbone": [[-1, 1, "Conv", [16, 1, 1]], *[[[-1] * 16, 1, "Concat", [1]]] * 8], "head": DETECTING},
+        {"backbone": [[-1, 1, "Conv", [128, 3, 2]], [-1, 1, "PSA", [128]]], "head": DETECTING},
+    ],
+    ids=["weights", "picture", "inside", "nearest", "bilinear", "turned", "joined", "attention"],
+)
+def test_a_small_file_cannot_ask_for_a_large_network(tmp_path: Path, plan: dict[str, Any]) -> None:
+    metadata = {"yolo.plan": json.dumps({"nc": 1, **plan}), "yolo.names": '["face"]'}
+    save_file({"model.0.conv.weight": torch.zeros(1)}, tmp_path / "evil.safetensors", metadata)
+    most = Largest()
+    with most, pytest.raises(WeightsError, match=r"evil\.safetensors was refused.*far larger than the weights"):
+        load_detector(tmp_path / "evil.safetensors", HOST)
+    assert most.elements <= 2**25
+    pickled = YoloFile(checked_layout("evil.pt", {"nc": 1, **plan}, None), {"model.0.a": torch.zeros(1).expand(10**9)})
+    with pytest.raises(WeightsError, match=r"evil\.pt was refused.*far larger"):
+        build_yolo("evil.pt", pickled)
+
+
+class Largest(TorchDispatchMode):
+    """The most elements that a tensor had; views of others do not count."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = operation(*args, **(kwargs or {}))
+        if isinstance(made, Tensor):
+            self.elements = max(self.elements, made.untyped_storage().nbytes() // made.element_size())
+        return made
 
 
 @pytest.mark.parametrize(

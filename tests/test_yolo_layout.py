@@ -48,6 +48,8 @@ def test_published_plans(path: Path) -> None:
             checked_layout("model.pt", plan, None)
     else:
         layout = checked_layout("model.pt", plan, {index: f"class {index}" for index in range(plan["nc"])})
+        for size in plan.get("scales", ()):
+            checked_layout("model.pt", plan | {"scale": size}, None)
         assert layout.task == {"D": "detect", "v": "detect", "S": "segment", "P": "pose"}[job[0]]
         assert len(layout.names) == plan["nc"]
 
@@ -119,6 +121,22 @@ def with_layer(*layer: object) -> dict[str, Any]:
         with_layer(-1, 1, "Conv", itself()),
         with_layer(-1, 1, "Conv"),
         changed(backbone=[[-1, 1, "Conv", [64, 3, 2]]] * 300),
+        changed(backbone=[[-1, 4000, "Conv", [64, 1, 1]]], depth_multiple=4000),
+        changed(backbone=[[-1, 4000, "C2f", [64]]], scales={"n": [4000, 0.25, 1024]}),
+        changed(width_multiple=40),
+        changed(scales={"n": [0.33, 40, 4096]}),
+        with_layer(-1, 0, "Conv", [64, 3]),
+        with_layer(-1, -4, "C2f", [64, True]),
+        with_layer(-1, 1, "Conv", [4096, 3]),
+        with_layer(-1, 1, "HGBlock", [48, 4096, 3]),
+        with_layer(-1, 1, "CBLinear", [[64, 4096]]),
+        with_layer(-1, 1, "Conv", [64, 999, 1]),
+        with_layer(-1, 1, "Conv", [64, 1, 1, 999]),
+        with_layer(-1, 1, "C2f", [64, True, 1, 4000.0]),
+        with_layer(-1, 1, "nn.ZeroPad2d", [[999] * 4]),
+        with_layer(-1, 1, "nn.Upsample", ["None", 16, "nearest"]),
+        with_layer([-1] * 400, 1, "Concat", [1]),
+        changed(kpt_shape=[2] * 400),
     ],
     ids=str,
 )

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..atomic import replacing
 from ..pickles import Placeholder
 from ..weights import RECORDS, RefusedError, Weights, WeightsError, names_asked_for, read_pickle, write_safetensors
+from .frugal import Frugal, TooLargeError
 from .proposer import channels_last
 from .ultralytics_import import ultralytics_module
 from .yolo_layout import YoloLayout, checked_layout
@@ -25,6 +26,9 @@ from .yolo_layout import YoloLayout, checked_layout
 _PLACEHOLDER_MODULES = ("ultralytics.", "torch.nn.modules.")
 _PLACEHOLDER_NAMES = RECORDS | {"builtins.getattr"}
 _CLASSES = {"detect": "DetectionModel", "segment": "SegmentationModel", "pose": "PoseModel"}
+# Elements of tensors that may come about while a network is built: for each one in the file, and in any case. The
+# networks that ultralytics publishes take 1.4 (YOLOv5x6) to 11.3 (YOLO26n-p2) for each, and no more than 0.4 of both.
+_ALLOWED, _ALLOWED_ALWAYS = 16, 2**25
 _PLAN, _NAMES = "yolo.plan", "yolo.names"
 
 
@@ -116,14 +120,18 @@ def build_yolo(name: str, file: YoloFile) -> nn.Module:
     # Building draws random weights, and a plan that fails half-way would leave its activation to every later network.
     default_activation = tasks.Conv.default_act
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), Frugal(_ALLOWED * _held(file.tensors) + _ALLOWED_ALWAYS):
             network: Any = getattr(tasks, _CLASSES[file.layout.task])(
                 copy.deepcopy(file.layout.plan), ch=3, verbose=False
             )
-        network.load_state_dict({key: value.float() for key, value in file.tensors.items()}, strict=True)
+        network.load_state_dict(file.tensors, strict=True)
+    except TooLargeError as error:
+        raise WeightsError(
+            f"{name} was refused: the network that it describes is far larger than the weights in it."
+        ) from error
     except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError) as error:
         raise WeightsError(
-            f"{name} cannot be used: its weights do not fit the network it describes ({str(error).splitlines()[0]}). "
+            f"{name} cannot be used: its weights do not fit the network it describes ({_first_line(error)}). "
             "It is damaged, or made for another version of ultralytics."
         ) from error
     finally:
@@ -132,6 +140,16 @@ def build_yolo(name: str, file: YoloFile) -> nn.Module:
     # Anchors made anew at every call follow the device of the picture, whichever way the host moves the weights.
     list(network.model.children())[-1].dynamic = True
     return channels_last(network)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _held(tensors: Mapping[str, Tensor]) -> int:
+    """How many numbers there are; a tensor may show the same ones many times."""
+    stored = {value.untyped_storage().data_ptr(): value for value in tensors.values()}
+    return sum(value.untyped_storage().nbytes() // value.element_size() for value in stored.values())
 
 
 def asks_for_ultralytics(path: Path) -> bool:

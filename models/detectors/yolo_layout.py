@@ -6,7 +6,7 @@ the activation as Python. A plan comes from a stranger, so it is held against fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,9 +49,23 @@ _ACTIVATIONS = frozenset(
 # Strings among the arguments of layers. All others would be looked up as variables of the building function.
 _WORDS = frozenset({"nc", "kpt_shape", "None", "True", "False", "nearest", "bilinear"})
 _NUMBERS = ("nc", "depth_multiple", "width_multiple", "reg_max")
-# Far beyond every published network, and small enough that no plan can ask for all of the memory.
+# About twice what the largest published networks have: layers with their repetitions (YOLOv6 99), channels (YOLOv5x
+# 1280), other numbers among arguments (SPP 13) and those that say how many times larger a picture becomes (2), outputs
+# that one layer takes (6). Of classes and points there may be any sensible number.
 _MOST_LAYERS = 200
+_MOST_CHANNELS = 2560
+_LARGEST_ARGUMENT = 32
+_LARGEST_STEP = 4
+_MOST_SOURCES = 16
 _LARGEST = 4096
+# How many of the first arguments of a layer are numbers of channels; where nothing is said one, of PyTorch's none.
+_CHANNELS = {
+    **dict.fromkeys(("Concat", "CBFuse"), 0),
+    **dict.fromkeys(("SPPELAN", "HGBlock", "HGStem"), 2),
+    **dict.fromkeys(("RepNCSPELAN4", "ELAN1", *_TASKS), 3),
+    "nn.ConvTranspose2d": 1,
+}
+_ENLARGING = frozenset({"nn.Upsample", "nn.ConvTranspose2d", "ConvTranspose", "DWConvTranspose2d"})
 
 
 @dataclass(frozen=True)
@@ -108,12 +122,10 @@ def _checked_plan(plan: object) -> dict[str, Any]:
     kept["backbone"] = _checked_layers(plan["backbone"], _LAYERS)
     *body, head = plan["head"]
     kept["head"] = _checked_layers(body, _LAYERS) + _checked_layers([head], _TASKS)
-    if len(kept["backbone"]) + len(kept["head"]) > _MOST_LAYERS:
-        raise _RefusedError("too many layers")
     if plan.get("activation") is not None:
         kept["activation"] = _one_of(plan["activation"], _ACTIVATIONS, "activation")
     if plan.get("kpt_shape") is not None:
-        kept["kpt_shape"] = [int(_number(value)) for value in plan["kpt_shape"]]
+        kept["kpt_shape"] = [int(_number(value)) for value in _short(plan["kpt_shape"])]
     if plan.get("end2end") is not None:
         kept["end2end"] = bool(plan["end2end"])
     if plan.get("scales"):
@@ -122,9 +134,38 @@ def _checked_plan(plan: object) -> dict[str, Any]:
         kept["scale"] = str(plan.get("scale") or next(iter(kept["scales"])))
         if kept["scale"] not in kept["scales"]:
             raise _RefusedError(f"unknown size {kept['scale']!r}")
+    _refuse_what_is_large(kept)
     if plan.get("channels", plan.get("ch", 3)) not in (3, None):
         raise _RefusedError("the network does not take three colour channels")
     return kept
+
+
+def _refuse_what_is_large(plan: Mapping[str, Any]) -> None:
+    """Counts as ultralytics does: repetitions and channels are multiplied by the size of the network."""
+    depth, width, most = plan.get("depth_multiple", 1.0), plan.get("width_multiple", 1.0), _LARGEST
+    if "scales" in plan:
+        depth, width, most = plan["scales"][plan["scale"]]
+    layers = plan["backbone"] + plan["head"]
+    if any(repeats < 1 for _, repeats, *_ in layers):
+        raise _RefusedError("a layer that is not there")
+    if sum(max(round(repeats * depth), 1) for _, repeats, *_ in layers) > _MOST_LAYERS:
+        raise _RefusedError("too many layers")
+    for _, _, layer, arguments in layers:
+        count = _CHANNELS.get(layer, 0 if layer.startswith("nn.") else 1)
+        for channels in _numbers(arguments[:count]):
+            if max(channels, min(channels, most) * width) > _MOST_CHANNELS:
+                raise _RefusedError(f"a {layer} of {channels} channels")
+        largest = _LARGEST_STEP if layer in _ENLARGING else _LARGEST_ARGUMENT
+        if any(abs(value) > largest for value in _numbers(arguments[count:])):
+            raise _RefusedError(f"a {layer} with an argument above {largest}")
+
+
+def _numbers(arguments: Iterable[Any]) -> Iterator[float]:
+    for value in arguments:
+        if isinstance(value, list):
+            yield from _numbers(value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield value
 
 
 def _checked_layers(layers: object, known: Iterable[str]) -> list[list[Any]]:
@@ -141,10 +182,16 @@ def _argument(value: object) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, list | tuple):
-        return [_argument(item) for item in value]
+        return [_argument(item) for item in _short(value)]
     if isinstance(value, str):
         return _one_of(value, _WORDS, "argument")
     return _number(value)
+
+
+def _short(values: Any) -> Any:
+    if len(values) > _MOST_SOURCES:
+        raise _RefusedError("a long list")
+    return values
 
 
 def _number(value: object) -> int | float:
