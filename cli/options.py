@@ -18,6 +18,7 @@ from ..models.detectors import DetectionSettings, Detector, load_detector
 from ..models.host import TorchHost
 from ..models.locations import available, find_weights
 from ..models.parsers import Parser, load_parser
+from ..models.restorers import Precision, Restorer, load_restorer
 from .inputs import InputError
 from .setting_options import add_settings, settings_from
 
@@ -105,7 +106,18 @@ def parser_of(arguments: argparse.Namespace, host: TorchHost) -> Parser | None:
     return load_parser(preferred_file(arguments.parser, "parser", _PARSERS, arguments.models), host)
 
 
-def restorer_file_of(arguments: argparse.Namespace) -> Path:
+def restorer_of(arguments: argparse.Namespace, host: TorchHost, precision: Precision = "fp32") -> Restorer:
+    """Raises ``InputError`` for one that has to be told what nobody can tell it here."""
+    restorer = load_restorer(_restorer_file_of(arguments), host, precision)
+    if restorer.task == "fill":
+        raise InputError(
+            f"{restorer.name} fills hidden parts of faces, and the command line has no mask that says where they are. "
+            "Use the node Restore Faces in ComfyUI, with a mask as its region, or choose another restorer."
+        )
+    return restorer
+
+
+def _restorer_file_of(arguments: argparse.Namespace) -> Path:
     path = find_weights(arguments.restorer or builtin.RESTORER, "restorer", arguments.models)
     terms = licence_line(path.name)
     print(f"Restorer {path.name}{f' ({terms})' if terms else ''}", file=sys.stderr)

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from ..faces.face import Faces
+from ..fields import settings_of
 from ..models.detectors import DetectionSettings, Detector
 from ..models.host import TorchHost
 from ..models.refiners import Refiner
 from ..models.refiners.diffusers_engine import SAMPLERS, SCHEDULES, InpaintPrecision, load_inpainter
-from ..models.restorers import InvalidOutputError, Restorer, load_restorer
+from ..models.restorers import InvalidOutputError, Restorer
 from ..models.weights import WeightsError
 from ..pipeline import (
     PromptSource,
@@ -62,7 +63,13 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     )
     main = parser.add_argument_group("how faces are refined")
     advanced = parser.add_argument_group("more about that")
-    choices = {"sampler": list(SAMPLERS), "scheduler": list(SCHEDULES)}
+    (shape,) = settings_of(RefineSettings, ["shape"])
+    choices = {
+        "sampler": list(SAMPLERS),
+        "scheduler": list(SCHEDULES),
+        # There is no mask here.
+        "shape": [choice for choice in shape.choices if choice != "mask"],
+    }
     add_settings(main, advanced, RefineSettings, choices)
     main.add_argument(
         "--wildcards", metavar="DIR", type=Path, action="append", default=[], help="lists of words for __name__"
@@ -111,17 +118,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _tools(arguments: argparse.Namespace) -> _Tools:
-    """Raises ``ValueError`` where the model cannot do what is asked of it, before any picture is read."""
+    """Raises ``ValueError`` where the model cannot do what is asked of it, before any picture is read; so does a
+    restorer by ``InputError``."""
     host = options.host_of(arguments)
     settings = settings_from(arguments, RefineSettings)
     precision = arguments.precision
     if precision == _AUTO:
         precision = "fp32" if host.device.type == "cpu" else "fp16"
+    restorer = None if arguments.restorer is None else options.restorer_of(arguments, host)
     refiner = load_inpainter(arguments.model, host, precision, arguments.tokenizer)
     refiner.steps(settings.sampling)
-    restorer = None
-    if arguments.restorer is not None:
-        restorer = load_restorer(options.restorer_file_of(arguments), host)
     return _Tools(
         host,
         options.detector_of(arguments, host),

@@ -15,7 +15,7 @@ from ..models.detectors import DetectionSettings, Detector
 from ..models.host import TorchHost
 from ..models.locations import find_weights
 from ..models.parsers import Parser
-from ..models.restorers import InvalidOutputError, Restorer, load_restorer
+from ..models.restorers import InvalidOutputError, Restorer
 from ..models.upscaler import Upscaler, load_upscaler, resize_frames
 from ..models.weights import WeightsError
 from ..pipeline import Restoration, RestorationError, RestoreSettings, restore
@@ -107,7 +107,7 @@ def _tools(arguments: argparse.Namespace) -> _Tools:
     return _Tools(
         host,
         options.detector_of(arguments, host),
-        load_restorer(options.restorer_file_of(arguments), host, arguments.precision),
+        options.restorer_of(arguments, host, arguments.precision),
         options.parser_of(arguments, host),
         upscaler,
         arguments.upscale or (upscaler.scale if upscaler else 1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,18 @@ def upscaler_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pat
         return path
 
     return make
+
+
+@pytest.fixture
+def filling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every network that is loaded is one that fills hidden parts of faces."""
+    from visage.models import restorers
+    from visage.models.restorers.network import Network
+
+    load = restorers.load_network
+
+    def as_filling(path: Path) -> Network:
+        network = load(path)
+        return replace(network, architecture=replace(network.architecture, task="fill"))
+
+    monkeypatch.setattr(restorers, "load_network", as_filling)

@@ -371,6 +371,14 @@ def test_names_that_the_terminal_cannot_show(tmp_path, monkeypatch, where) -> No
     assert b"gesicht-\\xfc.png" in stream.buffer.getvalue()
 
 
+def test_a_restorer_that_fills_is_refused(visage, photograph, tmp_path, filling, capsys) -> None:
+    """There is nothing here that says what is hidden."""
+    save_image(tmp_path / "in" / "a.png", Picture(photograph[280:, :100]))
+    assert visage("restore", tmp_path / "in") == 1
+    assert "Use the node Restore Faces" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_weights_that_are_nowhere_say_how_to_get_them(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setenv("COMFYUI_PATH", str(tmp_path / "none"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -117,6 +117,18 @@ def test_what_cannot_be_done_is_told_in_a_sentence(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_restorer_that_fills_is_refused(
+    refine: Callable[..., int],
+    upscaler_file: Callable[..., Path],
+    filling: None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert refine("--restorer", upscaler_file(1)) == 1
+    assert "Use the node Restore Faces" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_every_setting_is_an_option_with_its_bounds(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["refine", "--help"])
@@ -129,6 +141,7 @@ def test_every_setting_is_an_option_with_its_bounds(capsys: pytest.CaptureFixtur
         ("--steps", "many", "invalid int value"),
         ("--cfg", "nan", "nan is less than 0"),
         ("--sampler", "fast", "invalid choice"),
+        ("--shape", "mask", "invalid choice"),
     ):
         with pytest.raises(SystemExit):
             main(["refine", "x.png", "--output", "out", "--model", "m", option, value])
