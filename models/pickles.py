@@ -86,7 +86,7 @@ def names_asked_for(path: Path) -> Iterator[str]:
                 names = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
             yield from names
             return
-        if tarfile.is_tarfile(path):
+        if _is_of_the_oldest_kind(path):
             raise ValueError("the archive of the oldest versions of PyTorch")
         file.seek(0)
         for _ in range(_PICKLES):
@@ -110,6 +110,15 @@ def load(path: Path, placeholders: frozenset[str]) -> object:
         read = torch.load  # With names of tensors alone it has nothing to run either.
     with _allowing([(Placeholder, name) for name in placeholders]):
         return read(path, map_location="cpu", weights_only=True)
+
+
+def _is_of_the_oldest_kind(path: Path) -> bool:
+    """Opened as PyTorch does it, which takes for such an archive what begins as another file."""
+    try:
+        with tarfile.open(path, "r:"):
+            return True
+    except tarfile.TarError:
+        return False
 
 
 def _pytorchs_own() -> Callable[..., object] | None:
