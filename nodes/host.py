@@ -10,7 +10,7 @@ import comfy.utils
 import torch
 from torch import nn
 
-from ..models.host import Progress, Resident
+from ..models.host import Progress, Resident, is_out_of_memory
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -85,7 +85,8 @@ class ComfyHost:
         comfy.model_management.throw_exception_if_processing_interrupted()
 
     def is_out_of_memory(self, error: BaseException) -> bool:
-        return isinstance(error, MemoryError) or bool(comfy.model_management.is_oom(error))
+        # ComfyUI knows its devices' errors, of other versions too; PyTorch has more wordings.
+        return is_out_of_memory(error) or bool(comfy.model_management.is_oom(error))
 
     def release(self) -> None:
         comfy.model_management.soft_empty_cache()

@@ -156,6 +156,14 @@ def test_out_of_memory_halves_the_batch(pack: ModuleType, image: Tensor) -> None
     assert detector.network._proposer.batches[-3:] == [1, 1, 1]
 
 
+def test_a_lack_of_memory_is_known_by_the_words_of_any_device(pack: ModuleType) -> None:
+    from visage.nodes.host import ComfyHost
+
+    for words in ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "DefaultCPUAllocator: not enough memory: you tried"):
+        assert ComfyHost().is_out_of_memory(RuntimeError(words))
+    assert not ComfyHost().is_out_of_memory(RuntimeError("a shape is wrong"))
+
+
 def test_no_memory_for_a_single_picture_is_an_error(pack: ModuleType, image: Tensor) -> None:
     with pytest.raises(MemoryError, match="one picture at a time"):
         pack.DetectFaces.execute(image, a_detector(most=0), **DETECTION)
