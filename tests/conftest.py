@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
+from visage.tests import comfy_side
 from visage.training.data import VARIABLE, data_folder
 
 DATA = data_folder()
@@ -24,6 +27,16 @@ def data() -> Path:
 @pytest.fixture
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(20)
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """The package of nodes, as ComfyUI has it after it has started."""
+    comfy_side.begin(tmp_path_factory.getbasetemp() / "comfyui")
+    import visage.nodes
+
+    asyncio.run(visage.nodes.VisageExtension().on_load())
+    return visage.nodes
 
 
 @pytest.fixture(scope="session")

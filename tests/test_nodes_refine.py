@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -16,19 +15,9 @@ from visage.faces.face import Face, Faces
 from visage.fields import settings_of
 from visage.models.refiners import Repaint, Sampling
 from visage.pipeline import RefineSettings
-from visage.tests import comfy_side
 from visage.tests.comfy_models import LEFT_FACE, detector_of, restorer_of
 
 SOCKETS = ("model", "vae", "positive", "negative")
-
-
-@pytest.fixture(scope="module")
-def pack(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    comfy_side.begin(tmp_path_factory.getbasetemp() / "comfyui")
-    import visage.nodes
-
-    asyncio.run(visage.nodes.VisageExtension().on_load())
-    return visage.nodes
 
 
 @pytest.fixture

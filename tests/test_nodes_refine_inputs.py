@@ -19,15 +19,6 @@ NODES = ("RefineFaces", "RefineFacesDiffusers")
 PAINTING = ("model", "positive", "negative")
 
 
-@pytest.fixture(scope="module")
-def pack(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    comfy_side.begin(tmp_path_factory.getbasetemp() / "comfyui")
-    import visage.nodes
-
-    asyncio.run(visage.nodes.VisageExtension().on_load())
-    return visage.nodes
-
-
 @pytest.fixture
 def wildcard(pack: ModuleType) -> Iterator[Path]:
     from visage.nodes import folders

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +13,6 @@ from torch import Tensor
 from visage.faces.face import Face, Faces
 from visage.fields import build, settings_of
 from visage.pipeline import RegionSettings
-from visage.tests import comfy_side
 from visage.tests.comfy_models import restorer_of
 from visage.tests.parser_models import parser_of
 from visage.tests.test_face_regions import face_at
@@ -23,15 +21,6 @@ DEFAULTS: dict[str, Any] = {setting.name: setting.default for setting in setting
 WIDTH, HEIGHT = 160, 128
 LEFT, RIGHT = face_at(50, 60, 80), face_at(110, 70, 80, 10, index=1)
 FACES = Faces(WIDTH, HEIGHT, ((LEFT, RIGHT), (), (dataclasses.replace(RIGHT, index=0),)))
-
-
-@pytest.fixture(scope="module")
-def pack(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    comfy_side.begin(tmp_path_factory.getbasetemp() / "comfyui")
-    import visage.nodes
-
-    asyncio.run(visage.nodes.VisageExtension().on_load())
-    return visage.nodes
 
 
 @pytest.fixture

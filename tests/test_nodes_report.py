@@ -4,7 +4,6 @@ or on a real one (see ``tests/comfy_side.py``).
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,6 @@ from torch import Tensor, nn
 from visage.faces.face import Face, Faces
 from visage.fields import settings_of
 from visage.pipeline import RestoreSettings
-from visage.tests import comfy_side
 from visage.tests.comfy_models import LEFT_FACE, detector_of, restorer_of
 from visage.tests.test_embedders import means, onnx_file
 
@@ -28,15 +26,6 @@ ONE = Face(
 )
 TWO = Face((90.0, 30.0, 140.0, 90.0), 0.5, index=1)
 FACES = Faces(160, 128, ((ONE, TWO), ()))
-
-
-@pytest.fixture(scope="module")
-def pack(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    comfy_side.begin(tmp_path_factory.getbasetemp() / "comfyui")
-    import visage.nodes
-
-    asyncio.run(visage.nodes.VisageExtension().on_load())
-    return visage.nodes
 
 
 @pytest.fixture
