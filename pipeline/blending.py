@@ -182,15 +182,15 @@ def check_enlargement(what: str, canvas: Tensor, batch: int, width: int, height:
         )
 
 
-def fitting_region(frames: Tensor, region: Tensor) -> Tensor:
-    """The region as ``[B or 1, H, W]`` 0..1, or an error that says what does not fit."""
+def fitting_region(frames: Tensor, region: Tensor, what: str = "the mask") -> Tensor:
+    """The region as ``[B or 1, H, W]`` 0..1, or an error that says what does not fit; ``what`` names it."""
     if region.ndim == 2:
         region = region[None]
     if region.shape[1:] != frames.shape[1:3] or region.shape[0] not in (1, frames.shape[0]):
         raise ValueError(
-            f"The mask is {region.shape[0]} x {region.shape[2]}x{region.shape[1]}, the image "
+            f"The size of {what} is {region.shape[0]} x {region.shape[2]}x{region.shape[1]}, of the image "
             f"{frames.shape[0]} x {frames.shape[2]}x{frames.shape[1]}. Connect a mask of the same size."
         )
     if not bool(region.isfinite().all()):
-        raise ValueError("The mask holds values that are no numbers (NaN or infinite). Check what made it.")
+        raise ValueError(f"There are values in {what} that are no numbers (NaN or infinite). Check the node before it.")
     return region.clamp(0, 1)

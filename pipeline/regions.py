@@ -50,7 +50,7 @@ def face_regions(
     # Without a face a parser may be there and not yet loaded.
     check_regions(settings, parser is not None or faces.count == 0)
     if occluders is not None:
-        occluders = _checked(fitting_region(frames, occluders)).to(frames.device)
+        occluders = fitting_region(frames, occluders, "the occluders").to(frames.device)
     each = settings.masks == "per face"
     frame_of = [frame for frame, _ in faces.placed] if each else list(range(len(frames)))
     masks = zeros(len(frame_of), *frames.shape[1:3], device=frames.device)
@@ -84,9 +84,3 @@ def _layers(
 def _groups(placed: list[tuple[int, Face]]) -> Iterator[list[tuple[int, Face]]]:
     for start in range(0, len(placed), _GROUP):
         yield placed[start : start + _GROUP]
-
-
-def _checked(occluders: Tensor) -> Tensor:
-    if not bool(occluders.isfinite().all()):
-        raise ValueError("The occluders hold values that are no numbers (NaN or infinite). Check the node before it.")
-    return occluders

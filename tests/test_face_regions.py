@@ -374,7 +374,7 @@ def test_occluders_that_do_not_fit_or_are_no_numbers_are_an_error() -> None:
     for wrong in (torch.zeros(1, SIZE, SIZE + 1), torch.zeros(2, SIZE, SIZE)):
         with pytest.raises(ValueError, match="Connect a mask of the same size"):
             masks_of(frames_of(), face, occluders=wrong)
-    with pytest.raises(ValueError, match="The occluders hold values that are no numbers"):
+    with pytest.raises(ValueError, match="values in the occluders that are no numbers"):
         masks_of(frames_of(), face, occluders=torch.full((1, SIZE, SIZE), float("nan")))
 
 

@@ -203,7 +203,7 @@ def test_a_region_that_leaves_nothing_of_a_face_is_told_and_nothing_is_computed(
 def test_a_region_that_holds_no_numbers_is_refused(frames, brightening, host) -> None:
     region = torch.ones(1, 160, 240)
     region[0, 5, 7] = float("nan")
-    with pytest.raises(ValueError, match="mask holds values that are no numbers"):
+    with pytest.raises(ValueError, match="values in the mask that are no numbers"):
         restore(frames, FACES, brightening, host, SETTINGS, region=region)
     doubled = restore(frames, FACES, brightening, host, SETTINGS, region=torch.full((160, 240), 2.0))
     assert float(doubled.changed.max()) <= 1
