@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from visage.training.detector import DetectorJob, Plan
 from visage.training.detector_evaluation import contact_sheet, outcome, table
 from visage.training.detector_export import export, shifted
 from visage.training.detector_loss import assigned, losses
-from visage.training.detector_sets import Scene
+from visage.training.detector_sets import Scene, blurred, cut_close
 from visage.training.finish import finished
 from visage.training.labels import Label, LabelledFace, agreed, label_folder, load_labels, save_labels
 from visage.training.run import Pace, run
@@ -126,18 +127,20 @@ def test_a_file_comes_back_through_the_loader(tmp_path: Path) -> None:
     assert len(faces) == 2 and all(face.landmarks is not None for face in faces[0])
 
 
-@pytest.mark.parametrize(("largest", "scale"), [(1e9, 1), (0.0, 2)])
-def test_a_face_is_where_the_network_says_it_is(monkeypatch: pytest.MonkeyPatch, largest: float, scale: int) -> None:
+@pytest.mark.parametrize("scale", [1, 2, 8])
+def test_a_face_is_where_the_network_says_it_is(monkeypatch: pytest.MonkeyPatch, scale: int) -> None:
     """The proposer counts from the centre of the first pixel, the network from the edge of the picture it sees.
 
-    That picture is the given one, and for large faces one of half its size.
+    That picture is the given one, and for larger faces a shrunken one, filled up with grey to whole strides.
     """
-    monkeypatch.setattr(proposer_module, "_LARGEST", largest)
+    monkeypatch.setattr(proposer_module, "_LOOKS", (proposer_module._Look(scale, 0.0),))
     network = tiny().fused()
-    pictures = torch.rand(1, 3, 64, 128, generator=torch.Generator().manual_seed(4))
-    height, width = 64 // scale, 128 // scale
+    pictures = torch.rand(1, 3, 160, 288, generator=torch.Generator().manual_seed(4))
+    height, width = (math.ceil(side / scale / 32) * 32 for side in (160, 288))
+    filled = torch.full((1, 3, height * scale, width * scale), 114 / 255)
+    filled[:, :, :160, :288] = pictures
     with torch.no_grad():
-        said = decoded(network(torch.nn.functional.avg_pool2d(pictures, scale)), cells_of(height, width))
+        said = decoded(network(torch.nn.functional.avg_pool2d(filled, scale)), cells_of(height, width))
     best = int(said.logits[0].argmax())
     found = VisageProposer("x", VisageCascade(network, None).state_dict(), HOST).propose(pictures, 0.0, 0.4)[0]
     torch.testing.assert_close(found.boxes[0], said.boxes[0, best] * scale - 0.5, rtol=1e-3, atol=1e-2)
@@ -149,17 +152,16 @@ def test_each_look_gives_the_faces_of_its_sizes() -> None:
     network = tiny().fused()
     pictures = torch.rand(1, 3, 512, 512, generator=torch.Generator().manual_seed(4))
     proposer = VisageProposer("x", VisageCascade(network, None).state_dict(), HOST)
-    assert proposer.stride == 64
-    with torch.no_grad():
-        near, far = (
-            decoded(network(torch.nn.functional.avg_pool2d(pictures, scale)), cells_of(512 // scale, 512 // scale))
-            for scale in (1, 2)
-        )
 
-    def sides(boxes: Tensor) -> Tensor:
+    def sides(scale: int) -> Tensor:
+        shrunk = torch.nn.functional.avg_pool2d(pictures, scale)
+        with torch.no_grad():
+            boxes = decoded(network(shrunk), cells_of(512 // scale, 512 // scale)).boxes[0] * scale
         return (boxes[:, 2:] - boxes[:, :2]).amax(1)
 
-    expected = int((sides(near.boxes[0]) <= 180).sum() + (2 * sides(far.boxes[0]) >= 90).sum())
+    smallest = {2: 45, 4: 90, 8: 180}
+    expected = int((sides(1) <= 180).sum() + sum((sides(scale) >= least).sum() for scale, least in smallest.items()))
+    assert all((sides(scale) >= least).any() for scale, least in smallest.items())
     # Nothing is suppressed by overlaps of up to 1; scores of 0 are no candidates.
     assert len(proposer.propose(pictures, 1e-9, 1.0)[0]) == expected
 
@@ -396,14 +398,39 @@ def test_recall_at_a_precision() -> None:
     # The false alarm is one of forty: below one in twenty, so that all that is right counts.
     assert scores.faces == 40 and scores.recall == pytest.approx(39 / 40) and scores.threshold == 0.3
     assert scores.rolled_recall is None and scores.landmark_error == pytest.approx(0.15 / 39)
+    # 38 reach the usual 0.5, and so does the false alarm.
+    assert scores.usual_recall == pytest.approx(38 / 40) and scores.usual_false == 1
     worse = scored(scenes[:10], [[face(200, 0.95), face(30, 0.9)], *found[1:10]])
     assert worse.recall == 0 and worse.threshold == 1
+
+
+def test_a_portrait_is_cut_close_around_its_face() -> None:
+    """Each landmark keeps its colour: the scene moves with the pixels."""
+    picture = marked().permute(1, 2, 0) / 255
+    close = cut_close(Scene(picture, (FACE,)), 0.1)
+    # 0.1 of a box of 40 x 52 less at every side: 32 x 42, enlarged to 512.
+    assert close.picture.shape == (512, 390, 3)
+    (face,) = close.faces
+    for there, before in zip(face.landmarks, FACE.landmarks, strict=True):
+        colour, same = (scene[round(y), round(x)] for scene, (x, y) in ((close.picture, there), (picture, before)))
+        torch.testing.assert_close(colour, same, atol=0.1, rtol=0)
+    assert face.box[0] < 0 and face.box[3] > 512
+
+
+def test_a_portrait_is_blurred_in_relation_to_its_face() -> None:
+    edge = torch.zeros(128, 128, 3)
+    edge[:, 64:] = 1
+    soft = blurred(Scene(edge, (FACE,)), 0.1)
+    # The share of a Gaussian of 5.2 pixels that lies on the other side of an edge 5 pixels away.
+    expected = 0.5 - 0.5 * math.erf(4.5 / 5.2 / math.sqrt(2))
+    assert float(soft.picture[64, 59, 0]) == pytest.approx(expected, abs=0.01)
+    assert soft.faces == (FACE,)
 
 
 def test_the_table_and_the_sheet_are_written() -> None:
     sets, empty = {"some": [scene(FACE)] * 2}, [scene()] * 3
     result = outcome("x.pt", sets, empty, {"some": [[face(30)], []], "": [[], [face(10, 0.6)], [face(10, 0.2)]]})
     text = table([result])
-    assert "| x.pt | some, 32 px | 2 | 0.500 |" in text and "| x.pt | 1 | 3 |" in text
+    assert "| x.pt | some, 32 px | 2 | 0.500 |" in text and "| 0.500 | 0 |" in text and "| x.pt | 1 | 3 |" in text
     sheet = contact_sheet([[(sets["some"][0], [face(30)])] * 2, [(empty[0], [])]])
     assert sheet.shape[0] == 2 * 328 and sheet[:, :, 0].min() >= 0

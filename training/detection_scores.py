@@ -8,8 +8,12 @@ from dataclasses import dataclass
 import torch
 
 from ..faces.face import Face, roll_of
+from ..models.detectors import DetectionSettings
 from .detector_sets import SMALLEST, Scene
 from .labels import LabelledFace, intersection_over_union
+
+USUAL = DetectionSettings().confidence
+"""The score from which on faces are given where no other is asked for."""
 
 _OVERLAP = 0.4
 _PRECISION = 0.95
@@ -39,6 +43,8 @@ class Scores:
         recall: share of the faces found at that score.
         rolled_recall: of those rolled by 20 degrees and more; ``None`` where there are none.
         landmark_error: mean distance of the landmarks of those found, over the distance of the eyes.
+        usual_recall: share of the faces found at the usual score.
+        usual_false: boxes at that score that are no faces.
     """
 
     faces: int
@@ -46,6 +52,8 @@ class Scores:
     recall: float
     rolled_recall: float | None
     landmark_error: float | None
+    usual_recall: float
+    usual_false: int
 
 
 def size_of(face: LabelledFace) -> float:
@@ -99,12 +107,15 @@ def scored(scenes: Sequence[Scene], found: Sequence[Sequence[Face]], smallest: f
     rolled = sum(_is_rolled(face) for face in faces)
     rolled_hits = sum(_is_rolled(match.truth) for match in hits if match.truth is not None)
     errors = [match.landmark_error for match in hits if match.landmark_error is not None]
+    usual = [match.truth is not None for match in matches if match.score >= USUAL]
     return Scores(
         len(faces),
         matches[enough - 1].score if enough else 1.0,
         len(hits) / max(1, len(faces)),
         rolled_hits / rolled if rolled else None,
         sum(errors) / len(errors) if errors else None,
+        sum(usual) / max(1, len(faces)),
+        len(usual) - sum(usual),
     )
 
 

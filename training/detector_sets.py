@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.transforms.functional import gaussian_blur
 
 from ..faces.face import Box
 from ..models.detectors import Detector
@@ -22,6 +24,7 @@ from .textures import MEASURING_PICTURES, generated, library_pictures
 
 _SIDE = 640
 _SHEET = 256
+_CLOSE = 512
 _SEED = 5
 _PATTERNS = 84
 # Smaller faces in photographs are neither asked for nor counted as false.
@@ -79,6 +82,34 @@ def portraits(data: Path, judges: Sequence[Detector]) -> list[Scene]:
         for name, label in labels.items()
         if (face := single_face(label))
     ]
+
+
+def blurred(scene: Scene, share: float) -> Scene:
+    """The picture blurred as much everywhere as the first face in it: by a Gaussian of that share of its height."""
+    _, top, _, bottom = scene.faces[0].box
+    deviation = share * (bottom - top)
+    reach = 2 * math.ceil(3 * deviation) + 1
+    picture = gaussian_blur(scene.picture.permute(2, 0, 1), [reach, reach], [deviation, deviation])
+    return replace(scene, picture=picture.permute(1, 2, 0))
+
+
+def cut_close(scene: Scene, share: float) -> Scene:
+    """Nothing but the first face, that share of its box lost at every side, with a longer side of 512 pixels."""
+    face = scene.faces[0]
+    corners = torch.tensor(face.box).reshape(2, 2)
+    lost = (corners[1] - corners[0]) * share * torch.tensor([[1.0], [-1.0]])
+    height, width = scene.picture.shape[:2]
+    (left, top), (right, bottom) = (corners + lost).round().int().clamp(min=0).tolist()
+    picture = scene.picture[top : min(bottom, height), left : min(right, width)].permute(2, 0, 1)
+    scale = _CLOSE / max(picture.shape[1:])
+    size = tuple(round(side * scale) for side in picture.shape[1:])
+    picture = F.interpolate(picture[None], size, mode="bicubic", antialias=True)[0].clamp(0, 1)
+
+    def moved(points: Tensor) -> Tensor:
+        return (points - torch.tensor([left, top]) + 0.5) * scale - 0.5
+
+    box, landmarks = moved(corners).reshape(4), moved(torch.tensor(face.landmarks))
+    return Scene(picture.permute(1, 2, 0), (LabelledFace(_box(box), _points(landmarks), face.found_by),))
 
 
 def groups(data: Path, judges: Sequence[Detector]) -> dict[str, list[Scene]]:

@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from ..models.detectors.visage_landmarks import SIDE, LandmarkNetwork, mean_face, seen, views_of
+from ..models.detectors.face_views import seen, views_of
+from ..models.detectors.visage_landmarks import FRAMING, LandmarkNetwork
 from ..models.detectors.visage_proposer import VisageProposer, build_visage
 from ..models.host import TorchHost
 from ..models.weights import read_weights
@@ -114,7 +115,7 @@ class LandmarkJob(AveragedTraining[LandmarkNetwork]):
         true = torch.cat([points for _, points in rows]).to(self.device)
         owners = torch.cat([torch.full_like(one.labels, index) for index, one in enumerate(found)])
         given = torch.cat([one.landmarks.clone() + 0.5 for one in found if one.landmarks is not None])
-        views = views_of(_moved(given, generator))
+        views = views_of(_moved(given, generator), FRAMING)
         shown = seen(pictures, owners, views).contiguous(memory_format=torch.channels_last)
         return Batch(shown, kinds.to(self.device), views.to_view(true))
 
@@ -168,10 +169,10 @@ def _moved(landmarks: Tensor, generator: torch.Generator) -> Tensor:
 
 def _losses(points: Tensor, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
     """Distance of the landmarks over the distance of the eyes, and the entropy of the judgement."""
-    mean = mean_face(points)
+    mean = FRAMING.mean_face(points)
     face, decided = (batch.faces == 1).to(points), (batch.faces >= 0).to(points)
     # A landmark far outside the view cannot be seen: it pulls no harder than one at its edge.
-    wanted = batch.points.clamp(-SIDE / 4, SIDE * 5 / 4)
+    wanted = batch.points.clamp(-FRAMING.side / 4, FRAMING.side * 5 / 4)
     away = F.smooth_l1_loss(points, wanted, reduction="none", beta=0.5).mean((1, 2)) / (mean[1, 0] - mean[0, 0])
     doubt = F.binary_cross_entropy_with_logits(logits, batch.faces.clamp(min=0), reduction="none")
     return {
