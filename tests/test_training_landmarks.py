@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from visage.models.detectors import load_detector
 from visage.models.detectors import visage_proposer as proposer_module
-from visage.models.detectors.candidates import Candidates
+from visage.models.detectors.face_views import Views, seen, views_of
 from visage.models.detectors.visage import VisageDetect
-from visage.models.detectors.visage_landmarks import SIDE, LandmarkNetwork, Views, mean_face, seen, views_of
-from visage.models.detectors.visage_proposer import VisageCascade, VisageProposer, build_visage, judged
+from visage.models.detectors.visage_landmarks import FRAMING, LandmarkNetwork
+from visage.models.detectors.visage_proposer import VisageCascade, VisageProposer, build_visage
 from visage.models.host import TorchHost
 from visage.models.weights import WeightsError
 from visage.training.composites import Recipe
@@ -44,12 +44,12 @@ def stirred(seed: int = 0) -> LandmarkNetwork:
 def placed(angle: float, scale: float, at: tuple[float, float]) -> Tensor:
     """``[1, 5, 2]``: a mean face turned, enlarged and moved."""
     turn = torch.tensor([[math.cos(angle), math.sin(angle)]]) * scale
-    return Views(turn, torch.tensor([at])).to_picture(mean_face(turn)[None])
+    return Views(FRAMING.side, turn, torch.tensor([at])).to_picture(FRAMING.mean_face(turn)[None])
 
 
 def test_fusing_changes_nothing() -> None:
     network = stirred()
-    views = torch.rand(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+    views = torch.rand(3, 3, FRAMING.side, FRAMING.side, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         for one, other in zip(network(views), network.fused()(views), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
@@ -60,14 +60,14 @@ def test_fusing_changes_nothing() -> None:
 @pytest.mark.parametrize("scale", [0.4, 1.0, 3.7])
 def test_a_view_shows_a_mean_face_at_its_place(angle: float, scale: float) -> None:
     landmarks = placed(angle, scale, (70.0, 90.0))
-    views = views_of(landmarks)
+    views = views_of(landmarks, FRAMING)
     torch.testing.assert_close(views.turn, torch.tensor([[math.cos(angle), math.sin(angle)]]) * scale)
-    torch.testing.assert_close(views.to_view(landmarks)[0], mean_face(landmarks), atol=1e-3, rtol=0)
+    torch.testing.assert_close(views.to_view(landmarks)[0], FRAMING.mean_face(landmarks), atol=1e-3, rtol=0)
     torch.testing.assert_close(views.to_picture(views.to_view(landmarks)), landmarks, atol=1e-3, rtol=0)
 
 
 def test_landmarks_in_one_point_make_no_trouble() -> None:
-    views = views_of(torch.full((1, 5, 2), 12.0))
+    views = views_of(torch.full((1, 5, 2), 12.0), FRAMING)
     shown = seen(torch.rand(1, 3, 64, 64), torch.zeros(1, dtype=torch.int64), views)
     assert shown.isfinite().all()
 
@@ -77,7 +77,7 @@ def test_what_is_seen_lies_where_the_view_says(scale: float) -> None:
     """A ramp of brightness tells for every pixel of the view where in the picture it was read."""
     place = (torch.arange(320) + 0.5) / 320
     pictures = torch.stack((place.expand(320, 320), place[:, None].expand(320, 320), place.new_zeros(320, 320)))[None]
-    views = views_of(placed(0.4, scale, (160.0, 40.0)))
+    views = views_of(placed(0.4, scale, (160.0, 40.0)), FRAMING)
     shown = seen(pictures.repeat(2, 1, 1, 1), torch.tensor([1]), views)
     corners = torch.tensor([[[10.5, 10.5], [50.5, 20.5], [30.5, 60.5]]])
     expected = views.to_picture(corners)[0] / 320
@@ -90,58 +90,21 @@ def test_views_of_many_pictures_are_those_of_each_alone() -> None:
     pictures = torch.rand(3, 3, 128, 192, generator=generator)
     landmarks = torch.cat([placed(0.2 * index, 0.5 + 0.6 * index, (90.0, 60.0)) for index in range(4)])
     owners = torch.tensor([0, 0, 2, 2])
-    together = seen(pictures, owners, views_of(landmarks))
+    together = seen(pictures, owners, views_of(landmarks, FRAMING))
     for index, owner in enumerate(owners.tolist()):
-        alone = seen(pictures[owner][None], torch.tensor([0]), views_of(landmarks[index][None]))
+        alone = seen(pictures[owner][None], torch.tensor([0]), views_of(landmarks[index][None], FRAMING))
         torch.testing.assert_close(together[index], alone[0])
-
-
-class Certain(LandmarkNetwork):
-    """Says that the landmarks lie a pixel of the view to the right of the mean face, and is as sure as it is told."""
-
-    def __init__(self, logits: list[float]) -> None:
-        super().__init__(WIDTHS)
-        self.logits = torch.tensor(logits)
-
-    def forward(self, views: Tensor) -> tuple[Tensor, Tensor]:
-        points = (mean_face(views) + torch.tensor([1.0, 0.0])).expand(len(views), 5, 2)
-        return points, self.logits.repeat(2)[: len(views)]
-
-
-def test_landmarks_and_scores_are_those_of_the_second_look() -> None:
-    first, second = placed(0.0, 1.0, (30.0, 30.0)), placed(0.0, 2.0, (5.0, 5.0))
-    boxes = torch.tensor([[30.0, 30, 90, 90], [5.0, 5, 100, 100]])
-    scores = torch.tensor([0.9, 0.81])
-    one = Candidates(boxes, scores, torch.zeros(2, dtype=torch.int64), torch.cat((first, second)) - 0.5)
-    none = one.select(torch.empty(0, dtype=torch.int64))
-    found = judged(Certain([-2.0, 2.0]), torch.rand(2, 3, 128, 128), [none, one], 0.1)
-    assert len(found[0]) == 0
-    # Best first: the second is the surer one now. The first look moves landmarks by a pixel of the view; what the other
-    # sees to the right it sees to the left in the mirror, and the mean face becomes even.
-    assert found[1].landmarks is not None
-    face = mean_face(first)
-    even = (face + torch.tensor([float(SIDE), 0.0]) + face[[1, 0, 2, 4, 3]] * torch.tensor([-1.0, 1.0])) / 2 - face
-    for landmarks, before, scale in ((found[1].landmarks[0], second[0], 2), (found[1].landmarks[1], first[0], 1)):
-        moved = (landmarks - before + 0.5) / scale
-        torch.testing.assert_close(moved, even + torch.tensor([1.0, 0.0]), atol=0.1, rtol=0)
-    expected = (torch.tensor([0.81, 0.9]) * torch.tensor([2.0, -2.0]).sigmoid()).sqrt()
-    torch.testing.assert_close(found[1].scores, expected)
-    torch.testing.assert_close(found[1].boxes, boxes.flip(0))
-    # 0.81 and a logit of -2 make 0.33: far less than 0.7, so it is not looked at again.
-    (surer,) = judged(Certain([2.0, -2.0]), torch.rand(1, 3, 128, 128), [one], 0.7)
-    assert len(surer) == 1
-    torch.testing.assert_close(surer.boxes, boxes[:1])
 
 
 def test_a_view_and_its_mirror_image_are_told_the_same() -> None:
     network = stirred().eval()
-    views = torch.rand(3, 3, SIDE, SIDE)
+    views = torch.rand(3, 3, FRAMING.side, FRAMING.side)
     with torch.no_grad():
         landmarks, logits = network.seen_twice(views)
         mirrored, same = network.seen_twice(views.flip(-1))
         once, _ = network(views)
     torch.testing.assert_close(same, logits)
-    back = mirrored[:, [1, 0, 2, 4, 3]] * torch.tensor([-1.0, 1.0]) + torch.tensor([float(SIDE), 0.0])
+    back = mirrored[:, [1, 0, 2, 4, 3]] * torch.tensor([-1.0, 1.0]) + torch.tensor([float(FRAMING.side), 0.0])
     torch.testing.assert_close(back, landmarks, atol=1e-4, rtol=0)
     assert (once - landmarks).abs().max() > 1e-2
 
@@ -154,7 +117,7 @@ def test_both_networks_come_back_from_a_file(tmp_path: Path) -> None:
     loaded = detector.resident.module
     assert isinstance(loaded, VisageCascade) and loaded.points is not None
     assert (loaded.detect.widths, loaded.points.widths) == (TINY, WIDTHS)
-    views = torch.rand(2, 3, SIDE, SIDE)
+    views = torch.rand(2, 3, FRAMING.side, FRAMING.side)
     torch.testing.assert_close(loaded.points(views)[0], points(views)[0], atol=0.1, rtol=0)
     tensors = VisageCascade(detect, points).state_dict()
     del tensors["points.gather.weight"]

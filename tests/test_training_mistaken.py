@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from visage.faces.face import Box, Face
 from visage.models.detectors import DetectionSettings
 from visage.models.detectors.visage import VisageDetect, cells_of, decoded
-from visage.models.detectors.visage_landmarks import SIDE
+from visage.models.detectors.visage_landmarks import FRAMING
 from visage.models.detectors.visage_proposer import VisageProposer, build_visage
 from visage.models.weights import read_weights
 from visage.training import labels as labels_module
@@ -76,7 +76,7 @@ def test_both_jobs_go_on_from_finished_networks(sources: Sources, finder: Visage
     second = LandmarkJob(second_plan(2), sources, finder, CPU)
     points = stirred(5).fused()
     second.go_on_from(points)
-    views = inputs(SIDE)
+    views = inputs(FRAMING.side)
     with torch.no_grad():
         for expected, given in zip(points(views), second.network.eval()(views), strict=True):
             torch.testing.assert_close(given, expected, rtol=1e-3, atol=1e-3)
@@ -90,7 +90,7 @@ def test_the_second_training_begins_with_a_run_or_a_file(
     job = LandmarkJob(second_plan(2), sources, finder, CPU)
     export(tiny().fused(), stirred(5).fused(), tmp_path / "both.safetensors")
     landmarks_module._begin(job, tmp_path / "both.safetensors")
-    views = inputs(SIDE)
+    views = inputs(FRAMING.side)
     with torch.no_grad():
         for expected, given in zip(stirred(5)(views), job.network.eval()(views), strict=True):
             torch.testing.assert_close(given, expected, rtol=0.02, atol=0.1)

@@ -16,15 +16,13 @@ from ...faces.face import Face, in_reading_order, roll_of
 from ...faces.sampling import area_resize
 from ..host import Host, Resident, in_batches
 from .candidates import Candidates, joined
-from .proposer import Proposer
+from .proposer import PADDING, Proposer
 from .settings import DetectionSettings
 from .views import Level, Tile, overview, tiled
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-# The grey that ultralytics trains its letterbox with.
-_PADDING = 114 / 255
 # From this many pixels of their picture on networks find a face surely. Of 297 faces of 20 px and more in dlib's
 # photographs at ten sizes, yolov8n-face and YuNet found all and RetinaFace with mobilenet0.25 found 293.
 _SURE = 20.0
@@ -148,7 +146,7 @@ class Detector:
             self._host.check_interrupt()
             turned = torch.rot90(pictures, turns, (-2, -1))
             below, beside = -turned.shape[-2] % self._proposer.stride, -turned.shape[-1] % self._proposer.stride
-            padded = F.pad(turned, (0, beside, 0, below), value=_PADDING)
+            padded = F.pad(turned, (0, beside, 0, below), value=PADDING)
             found = self._proposer.propose(padded, settings.confidence, settings.overlap)
             for looks, candidates in zip(seen, found, strict=True):
                 back = candidates.to("cpu").turned_back(turns, width, height)

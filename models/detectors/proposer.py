@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from ..host import Resident
 from .candidates import Candidates
 
+PADDING = 114 / 255
+"""The grey that ultralytics trains its letterbox with; pictures are brought to whole strides by it."""
+
 
 def channels_last(network: nn.Module) -> nn.Module:
     """The network with its weights laid out so that convolutions run 15 % faster on the CPU; the values are the same.

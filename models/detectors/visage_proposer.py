@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -12,23 +12,35 @@ from torch import Tensor, nn
 
 from ..host import Host, Resident
 from ..weights import WeightsError
+from . import visage_judge
 from .candidates import Candidates, joined, most_likely
-from .proposer import channels_last
+from .proposer import PADDING, channels_last
 from .visage import STRIDES, Predictions, VisageDetect, Widths, cells_of, decoded
-from .visage_landmarks import LandmarkNetwork, seen, views_of
+from .visage_landmarks import LandmarkNetwork
 
-# Longer side in pixels of faces from which on the second look is the better one: the network has seen few larger ones.
-_LARGEST = 180.0
+
+@dataclass(frozen=True)
+class _Look:
+    """The first network's look at pictures of one size.
+
+    Attributes:
+        shrunk: so many times, by which faces become smaller and what blurs them does, too.
+        smallest: longer side of the faces taken from it, in pixels of the picture before.
+        largest: likewise. The network has seen few faces of more than 180 pixels.
+    """
+
+    shrunk: int
+    smallest: float
+    largest: float = math.inf
+
+
+# All looks but the first together cost a third of it. They find sharp faces from 180 pixels on; blurred ones, of which
+# shrinking leaves a face as sharp as others, from 45.
+_LOOKS = (_Look(1, 0.0, 180.0), _Look(2, 45.0), _Look(4, 90.0), _Look(8, 180.0))
 # Peak of the working memory per pixel of a picture, and twice that for a reserve.
 _BYTES_PER_PIXEL = 60
 # What the first network finds less likely than this is not looked at again: there are hundreds of it in each picture.
 _LEAST_FIRST = 0.05
-# Of the least score: what is less likely after its first look by the second network is not looked at again.
-_LEAST_KEPT = 0.8
-# Faces that the second network sees at once, mirror images beside them, and the working memory for them: four layers of
-# its finest features.
-_VIEWS_AT_ONCE = 64
-_BYTES_OF_VIEWS = 64 * 2**20
 
 
 class VisageCascade(nn.Module):
@@ -80,12 +92,12 @@ def build_visage(name: str, tensors: Mapping[str, Tensor]) -> VisageCascade:
 class VisageProposer:
     """visage-detect: boxes and five landmarks.
 
-    Pictures are looked at twice: as they are, for faces of the sizes that the network knows, and at half their size,
-    for larger ones. The second look costs a quarter of the first.
+    The first network looks at pictures as they are, for faces of the sizes that it knows, and at a half, a quarter and
+    an eighth of their size, for larger and for blurred ones.
     """
 
     labels = ("face",)
-    stride = 2 * STRIDES[-1]
+    stride = STRIDES[-1]
 
     def __init__(self, name: str, tensors: Mapping[str, Tensor], host: Host) -> None:
         """Builds the network and hands it to the host.
@@ -97,15 +109,16 @@ class VisageProposer:
         self.resident: Resident[VisageCascade] = host.adopt(build_visage(name, tensors), torch.float32)
 
     def working_bytes(self, height: int, width: int) -> int:
-        return height * width * _BYTES_PER_PIXEL + _BYTES_OF_VIEWS
+        return height * width * _BYTES_PER_PIXEL + visage_judge.BYTES
 
     def propose(self, pictures: Tensor, min_score: float, overlap: float) -> list[Candidates]:
-        points = self.resident.module.points
-        if points is None:
+        networks = self.resident.module
+        if networks.points is None:
             return self.find(pictures, min_score, overlap)
         # The score is the geometric mean of both networks': the first alone need not reach more than the square.
         found = self.find(pictures, max(min_score**2, min(min_score, _LEAST_FIRST)), overlap)
-        better = judged(points, pictures.to(found[0].boxes), found, min_score)
+        there = pictures.to(found[0].boxes)
+        better = visage_judge.judged(networks.detect, networks.points, there, found, min_score)
         return [one.select((one.scores >= min_score).nonzero()[:, 0]) for one in better]
 
     @torch.inference_mode()
@@ -114,78 +127,30 @@ class VisageProposer:
         count, _, height, width = pictures.shape
         device = self.resident.bring(count * self.working_bytes(height, width))
         inputs = pictures.to(device, self.resident.dtype, memory_format=torch.channels_last)
-        near, far = self._look(inputs), self._look(F.avg_pool2d(inputs, 2))
+        predictions = [self._predictions(inputs, look) for look in _LOOKS]
         found = []
         for index in range(count):
-            usual = _candidates(near, index, min_score, 1, 0, _LARGEST)
-            large = _candidates(far, index, min_score, 2, _LARGEST / 2, math.inf)
-            candidates = joined([usual, large])
+            looks = zip(predictions, _LOOKS, strict=True)
+            candidates = joined([_candidates(told, index, min_score, look) for told, look in looks])
             found.append(candidates.select(candidates.surviving(overlap)))
         return found
 
-    def _look(self, inputs: Tensor) -> Predictions:
-        height, width = inputs.shape[2:]
-        return decoded(self.resident.module.detect(inputs), cells_of(height, width, inputs.device))
+    def _predictions(self, inputs: Tensor, look: _Look) -> Predictions:
+        """In pixels of what the network sees."""
+        side = look.shrunk * STRIDES[-1]
+        below, beside = -inputs.shape[2] % side, -inputs.shape[3] % side
+        shrunk = F.avg_pool2d(F.pad(inputs, (0, beside, 0, below), value=PADDING), look.shrunk)
+        height, width = shrunk.shape[2:]
+        return decoded(self.resident.module.detect(shrunk), cells_of(height, width, shrunk.device))
 
 
-def _candidates(
-    predictions: Predictions, index: int, min_score: float, scale: int, smallest: float, largest: float
-) -> Candidates:
-    """What may be faces in one picture, those with a longer side of ``smallest`` to ``largest``.
-
-    Args:
-        scale: pixels of the picture in one of those that the network saw.
-    """
+def _candidates(predictions: Predictions, index: int, min_score: float, look: _Look) -> Candidates:
+    """What may be faces in one picture, of the sizes of a look."""
     scores = predictions.logits[index].sigmoid()
-    boxes = predictions.boxes[index] * scale
+    boxes = predictions.boxes[index] * look.shrunk
     sides = (boxes[:, 2:] - boxes[:, :2]).amax(1)
-    scores = scores.where((sides >= smallest) & (sides <= largest), scores.new_zeros(()))
+    scores = scores.where((sides >= look.smallest) & (sides <= look.largest), scores.new_zeros(()))
     likely = most_likely(scores, min_score)
     # Half a pixel from the edge of the picture to the centre of its first pixel.
-    landmarks = predictions.landmarks[index, likely] * scale - 0.5
+    landmarks = predictions.landmarks[index, likely] * look.shrunk - 0.5
     return Candidates(boxes[likely] - 0.5, scores[likely], torch.zeros_like(likely), landmarks)
-
-
-@torch.inference_mode()
-def judged(
-    network: LandmarkNetwork, pictures: Tensor, found: Sequence[Candidates], min_score: float
-) -> list[Candidates]:
-    """Candidates with the landmarks of the second network and with scores in which both have a say, best first.
-
-    Args:
-        pictures: ``[N, 3, h, w]``.
-        found: in each of them, with landmarks.
-        min_score: candidates far below it are left out.
-    """
-    owners = torch.cat([torch.full_like(one.labels, index) for index, one in enumerate(found)])
-    together = joined(found)
-    if together.landmarks is None or not len(together):
-        return list(found)
-    # From the centre of the first pixel to its edge.
-    points, logits = _landmarks_and_logits(network.forward, pictures, owners, together.landmarks + 0.5)
-    kept = (_joint_score(together.scores, logits) >= _LEAST_KEPT * min_score).nonzero()[:, 0]
-    together, owners, points, logits = together.select(kept), owners[kept], points[kept], logits[kept]
-    if len(kept):
-        # Once more in the view that these landmarks give, and in its mirror image.
-        points, logits = _landmarks_and_logits(network.seen_twice, pictures, owners, points)
-    scores = _joint_score(together.scores, logits)
-    order = scores.argsort(descending=True, stable=True)
-    better = replace(together, landmarks=points - 0.5, scores=scores)
-    return [better.select(order[owners[order] == index]) for index in range(len(found))]
-
-
-def _joint_score(first: Tensor, logits: Tensor) -> Tensor:
-    return (first * logits.sigmoid()).sqrt()
-
-
-def _landmarks_and_logits(
-    look: Callable[[Tensor], tuple[Tensor, Tensor]], pictures: Tensor, owners: Tensor, points: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Landmarks ``[K, 5, 2]`` and logits ``[K]`` after one more look at faces with the landmarks ``points``."""
-    told = []
-    for some, there in zip(torch.split(owners, _VIEWS_AT_ONCE), torch.split(points, _VIEWS_AT_ONCE), strict=True):
-        views = views_of(there)
-        landmarks, logits = look(seen(pictures, some, views))
-        told.append((views.to_picture(landmarks), logits))
-    landmarks, logits = (torch.cat(parts) for parts in zip(*told, strict=True))
-    return landmarks, logits
