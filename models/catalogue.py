@@ -203,7 +203,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         builtin.RESTORER,
         "restorer",
         size=6028486,
-        sha256="30b85beb3c0eddf28c30ad8412e7567b138fd2bf56ead3ba7a23f3827e8ef6df",
+        sha256="c2bb500abfa0a034e11127d225dba4c736ad835950f837786f141e680ca4beef",
     ),
     KnownWeights(
         name="gfpgan-1.4",

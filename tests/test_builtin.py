@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from visage.demo import Demo, demo
+from visage.faces.face import Face
 from visage.models import builtin
 from visage.models.catalogue import by_name
 from visage.models.detectors import load_detector
@@ -19,7 +20,8 @@ from visage.models.download import sha256_of
 from visage.models.host import TorchHost
 from visage.models.restorers import load_restorer
 from visage.models.restorers.options import RestoreOptions
-from visage.training.detector_sets import things
+from visage.training.detector_sets import Scene, blurred, cut_close, things
+from visage.training.labels import LabelledFace
 from visage.training.pictures import as_float
 from visage.training.sheets import sheets_of
 from visage.training.texture import energies
@@ -29,16 +31,14 @@ BOTH = pytest.mark.parametrize(("name", "most"), [(builtin.DETECTOR, 3_000_000),
 # Of the photograph of the demo, as the shipped files found and restored it.
 FACE = (178.3, 53.7, 269.8, 177.6)
 LANDMARKS = ((203.3, 101.9), (246.8, 104.1), (222.9, 125.8), (202.6, 140.3), (243.3, 142.5))
-BEFORE, AFTER = 26.65, 27.83
+BEFORE, AFTER = 26.65, 27.88
 """PSNR of the face, dB."""
 TEXTURE = 0.68, 0.92
 """Fine texture of the face before and after, over that of the original."""
-SHARP = {1.0: 0.3, 0.5: 0.6}
-"""Most that a face that was hardly enlarged may change on average, in levels of 255, by fidelity; it was 0.21, 0.48."""
+SHARP = {1.0: 0.05, 0.5: 0.3}
+"""Most that a face that was hardly enlarged may change on average, in levels of 255, by fidelity; it was 0.01, 0.16."""
 PHOTOGRAPHED = 42
 """Faces given in dlib's photographs, which hold 43."""
-ALARMS = 1
-"""Pictures with false alarms among 129 without a face."""
 
 
 def file_of(name: str) -> Path:
@@ -146,8 +146,35 @@ def test_pictures_without_faces_are_left_in_peace() -> None:
     pictures = sheets_of(list(things()), 256).levels[256]
     assert len(pictures) == 129
     given = [detector.detect(as_float(picture).permute(1, 2, 0)[None])[0] for picture in pictures]
-    assert sum(map(bool, given)) <= ALARMS + 1
-    assert all(face.score < 0.7 for faces in given for face in faces)
+    assert not any(given)
+
+
+def test_blurred_faces_are_found_and_only_they(done: Demo) -> None:
+    """A quarter and an eighth of the picture show them sharp. At 6 % of the face's height nobody would know her."""
+    detector = load_detector(file_of(builtin.DETECTOR), TorchHost("cpu", quiet=True))
+    (face,) = detector.detect(done.original[None])[0]
+    (soft,) = detector.detect(blurred(Scene(done.original, (labelled(face),)), 0.06).picture[None])[0]
+    assert soft.box == pytest.approx(face.box, abs=0.15 * face.size)
+    assert face.landmarks is not None and soft.landmarks is not None
+    eyes = math.dist(*face.landmarks[:2])
+    assert all(math.dist(one, other) < 0.3 * eyes for one, other in zip(soft.landmarks, face.landmarks, strict=True))
+
+
+@pytest.mark.parametrize("lost", [0.0, 0.08])
+def test_a_face_that_fills_the_picture_is_found(done: Demo, lost: float) -> None:
+    detector = load_detector(file_of(builtin.DETECTOR), TorchHost("cpu", quiet=True))
+    (face,) = detector.detect(done.original[None])[0]
+    close = cut_close(Scene(done.original, (labelled(face),)), lost)
+    (found,) = detector.detect(close.picture[None])[0]
+    assert found.landmarks is not None
+    there = close.faces[0].landmarks
+    eyes = math.dist(*there[:2])
+    assert all(math.dist(one, other) < 0.15 * eyes for one, other in zip(found.landmarks, there, strict=True))
+
+
+def labelled(face: Face) -> LabelledFace:
+    assert face.landmarks is not None
+    return LabelledFace(face.box, face.landmarks, 1)
 
 
 def test_a_fresh_machine_restores_with_nothing_downloaded(tmp_path: Path) -> None:
