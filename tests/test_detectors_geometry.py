@@ -33,6 +33,7 @@ class Markers:
     name = "markers"
     labels = ("face", "other")
     stride = 32
+    second_looks: tuple[int, ...] = ()
     resident = None
 
     def __init__(self) -> None:
@@ -101,6 +102,16 @@ class Forgetful(Markers):
         return super().propose(pictures, min_score, overlap)
 
 
+class Farsighted(Markers):
+    """Finds no marker of more than 100 px of the picture."""
+
+    second_looks = (2, 4)
+
+    def find(self, picture: Tensor, min_score: float) -> Candidates:
+        found = super().find(picture, min_score)
+        return found.select((found.sizes() <= 100).nonzero()[:, 0])
+
+
 @pytest.fixture
 def detector() -> Iterator[Detector]:
     yield Detector(Markers(), Host())
@@ -159,6 +170,43 @@ def test_tiles_cover_the_level_and_overlap(width: int, height: int, scale: float
     for tile in level.tiles:
         right, bottom = tile.left + level.tile_width < level.width, tile.top + level.tile_height < level.height
         assert tile.inner == (tile.left > 0, tile.top > 0, right, bottom)
+
+
+def test_frames_in_which_nothing_is_found_are_looked_at_at_smaller_sizes() -> None:
+    network = Farsighted()
+    looked = Detector(network, Host())
+    (face,) = looked.detect(frames(480, 640, (96, 64, 320, 3)))[0]
+    # At 160 x 120 the marker has 80 px.
+    assert [tuple(shape[2:]) for shape in network.shapes] == [(480, 640), (256, 320), (128, 160)]
+    assert_box(face.box, 96, 64, 320, 1e-3)
+    assert face.landmarks is not None
+    assert face.landmarks[0] == pytest.approx((95.5 + 0.3 * 320, 63.5 + 0.4 * 320), abs=1e-3)
+    # As soon as something is found that is enough, ...
+    network.shapes.clear()
+    (face,) = looked.detect(frames(480, 640, (96, 64, 160, 3)))[0]
+    assert len(network.shapes) == 2
+    assert_box(face.box, 96, 64, 160, 1e-3)
+    # ... and other frames of a batch are not looked at again.
+    network.shapes.clear()
+    batch = torch.cat([frames(480, 640, (96, 64, 80, 3)), frames(480, 640), frames(480, 640, (96, 64, 80, 3))])
+    assert [len(faces) for faces in looked.detect(batch)] == [1, 0, 1]
+    assert sum(shape[0] for shape in network.shapes) == 3 + 2
+
+
+def test_smaller_sizes_come_after_tiles_and_are_turned_too() -> None:
+    network = Farsighted()
+    far = frames(2160, 3840, SMALL)
+    (face,) = Detector(network, Host()).detect(far)[0]
+    assert face.box[0] == pytest.approx(SMALL[0], abs=4)
+    assert all(max(shape[2:]) >= 640 for shape in network.shapes)
+    sideways = torch.rot90(frames(480, 640, (96, 64, 320, 3)), 1, (1, 2))
+    (face,) = Detector(network, Host()).detect(sideways, DetectionSettings(rotations=True, confidence=0.7))[0]
+    assert abs(face.roll) == pytest.approx(90, abs=1)
+
+
+@pytest.mark.parametrize("size", [1, 3, 32])
+def test_tiny_frames_have_smaller_sizes(size: int) -> None:
+    assert Detector(Farsighted(), Host()).detect(torch.full((1, size, size, 3), 0.4)) == [[]]
 
 
 SMALL = (3000, 1500, 36, 2)

@@ -14,6 +14,8 @@ from visage.faces.face import Box, Face, Point
 from visage.faces.sampling import area_resize
 from visage.models.detectors import DetectionSettings, Detector, load_detector
 from visage.models.host import TorchHost
+from visage.training.detector_sets import Scene, blurred
+from visage.training.labels import LabelledFace, intersection_over_union
 
 HOST = TorchHost("cpu", quiet=True)
 FACE_DETECTORS = (
@@ -137,6 +139,21 @@ def test_persons_are_found_around_the_faces(
 
 def test_dogs_have_no_faces(detector: Callable[[str], Detector], data: Path) -> None:
     assert detector("yolov8n-face.pt").detect(picture(data / "photos" / "dlib_faces" / "dogs.jpg")[None]) == [[]]
+
+
+@pytest.mark.parametrize("name", WITH_LANDMARKS)
+def test_a_blurred_portrait_is_found_in_a_smaller_picture(
+    detector: Callable[[str], Detector], data: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    portrait = area_resize(picture(data / "photos" / "synthetic_1024" / "tpdne_05.webp"), 320, 320)
+    sharp = largest(detector(name).detect(portrait[None])[0])
+    assert sharp.landmarks is not None
+    soft = blurred(Scene(portrait, (LabelledFace(sharp.box, sharp.landmarks, 1),)), 0.07).picture
+    (found,) = detector(name).detect(soft[None])[0]
+    assert intersection_over_union(found.box, sharp.box) > 0.5
+    if name == "yolov8n-face.pt":
+        monkeypatch.setattr(type(detector(name)._proposer), "second_looks", ())
+        assert detector(name).detect(soft[None]) == [[]]
 
 
 @pytest.mark.parametrize("name", WITH_LANDMARKS)

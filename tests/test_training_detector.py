@@ -397,13 +397,14 @@ def test_each_true_face_is_found_once() -> None:
 def test_recall_at_a_precision() -> None:
     scenes = [scene(FACE) for _ in range(40)]
     found = [[face(30, 0.9 - number / 100)] for number in range(38)] + [[face(200, 0.6)], [face(33, 0.3)]]
-    scores = scored(scenes, found)
+    usual = [*found[:39], []]
+    scores = scored(scenes, found, usual)
     # The false alarm is one of forty: below one in twenty, so that all that is right counts.
     assert scores.faces == 40 and scores.recall == pytest.approx(39 / 40) and scores.threshold == 0.3
     assert scores.rolled_recall is None and scores.landmark_error == pytest.approx(0.15 / 39)
     # 38 reach the usual 0.5, and so does the false alarm.
     assert scores.usual_recall == pytest.approx(38 / 40) and scores.usual_false == 1
-    worse = scored(scenes[:10], [[face(200, 0.95), face(30, 0.9)], *found[1:10]])
+    worse = scored(scenes[:10], [[face(200, 0.95), face(30, 0.9)], *found[1:10]], usual[:10])
     assert worse.recall == 0 and worse.threshold == 1
 
 
@@ -432,7 +433,8 @@ def test_a_portrait_is_blurred_in_relation_to_its_face() -> None:
 
 def test_the_table_and_the_sheet_are_written() -> None:
     sets, empty = {"some": [scene(FACE)] * 2}, [scene()] * 3
-    result = outcome("x.pt", sets, empty, {"some": [[face(30)], []], "": [[], [face(10, 0.6)], [face(10, 0.2)]]})
+    usual = {"some": [[face(30)], []], "": [[], [face(10, 0.6)], []]}
+    result = outcome("x.pt", sets, empty, {"some": [[face(30)], []]}, usual)
     text = table([result])
     assert "| x.pt | some, 32 px | 2 | 0.500 |" in text and "| 0.500 | 0 |" in text and "| x.pt | 1 | 3 |" in text
     sheet = contact_sheet([[(sets["some"][0], [face(30)])] * 2, [(empty[0], [])]])

@@ -8,12 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from ..faces.face import Face, roll_of
-from ..models.detectors import DetectionSettings
 from .detector_sets import SMALLEST, Scene
 from .labels import LabelledFace, intersection_over_union
-
-USUAL = DetectionSettings().confidence
-"""The score from which on faces are given where no other is asked for."""
 
 _OVERLAP = 0.4
 _PRECISION = 0.95
@@ -43,8 +39,8 @@ class Scores:
         recall: share of the faces found at that score.
         rolled_recall: of those rolled by 20 degrees and more; ``None`` where there are none.
         landmark_error: mean distance of the landmarks of those found, over the distance of the eyes.
-        usual_recall: share of the faces found at the usual score.
-        usual_false: boxes at that score that are no faces.
+        usual_recall: share of the faces found by somebody who leaves the least score as it is.
+        usual_false: boxes given then that are no faces.
     """
 
     faces: int
@@ -81,6 +77,10 @@ def matched(scene: Scene, found: Sequence[Face], smallest: float) -> list[Match]
     return matches
 
 
+def _matched_in_all(scenes: Sequence[Scene], found: Sequence[Sequence[Face]], smallest: float) -> list[Match]:
+    return [match for scene, faces in zip(scenes, found, strict=True) for match in matched(scene, faces, smallest)]
+
+
 def _landmark_error(face: Face, truth: LabelledFace) -> float | None:
     if face.landmarks is None:
         return None
@@ -89,13 +89,20 @@ def _landmark_error(face: Face, truth: LabelledFace) -> float | None:
     return float(away / (points[1] - points[0]).norm())
 
 
-def scored(scenes: Sequence[Scene], found: Sequence[Sequence[Face]], smallest: float = SMALLEST) -> Scores:
+def scored(
+    scenes: Sequence[Scene],
+    found: Sequence[Sequence[Face]],
+    usual: Sequence[Sequence[Face]],
+    smallest: float = SMALLEST,
+) -> Scores:
     """Recall at the precision of 0.95, over all faces of a set of at least ``smallest`` pixels.
 
     Args:
         found: what the detector gives in each scene, down to a low score.
+        usual: what it gives at the usual least score, which may be more than of ``found``: where nothing reaches the
+            least score, detectors look again.
     """
-    matches = [match for scene, faces in zip(scenes, found, strict=True) for match in matched(scene, faces, smallest)]
+    matches = _matched_in_all(scenes, found, smallest)
     matches.sort(key=lambda match: -match.score)
     right, enough = 0, 0
     for count, match in enumerate(matches, 1):
@@ -107,15 +114,15 @@ def scored(scenes: Sequence[Scene], found: Sequence[Sequence[Face]], smallest: f
     rolled = sum(_is_rolled(face) for face in faces)
     rolled_hits = sum(_is_rolled(match.truth) for match in hits if match.truth is not None)
     errors = [match.landmark_error for match in hits if match.landmark_error is not None]
-    usual = [match.truth is not None for match in matches if match.score >= USUAL]
+    given = [match.truth is not None for match in _matched_in_all(scenes, usual, smallest)]
     return Scores(
         len(faces),
         matches[enough - 1].score if enough else 1.0,
         len(hits) / max(1, len(faces)),
         rolled_hits / rolled if rolled else None,
         sum(errors) / len(errors) if errors else None,
-        sum(usual) / max(1, len(faces)),
-        len(usual) - sum(usual),
+        sum(given) / max(1, len(faces)),
+        len(given) - sum(given),
     )
 
 

@@ -89,7 +89,10 @@ class Detector:
             for index, looks in enumerate(found, start):
                 scale = _tile_scale(looks, width, height, whole, settings)
                 closer = [] if scale is None else self._tiles(frames[index], scale, looks, settings)
-                results.append(self._faces(_merged([*looks, *closer], settings)))
+                seen = [*looks, *closer]
+                if not _anything(seen):
+                    seen += self._smaller(frames[index], whole, settings)
+                results.append(self._faces(_merged(seen, settings)))
                 progress.advance()
         return results
 
@@ -137,6 +140,18 @@ class Detector:
                 there = _Look(whole, look.doubt).in_frame(tile.left, tile.top, *scales)
                 looks.append(_Look(there.candidates.outside(large), look.doubt))
         return looks
+
+    def _smaller(self, frame: Tensor, whole: Level, settings: DetectionSettings) -> list[_Look]:
+        """Looks at a frame in which nothing was found at smaller sizes, until something is.
+
+        Blurred faces are sharp there, and those that fill the frame have a size that networks know.
+        """
+        for times in self._proposer.second_looks:
+            level = overview(whole.width, whole.height, max(1, max(whole.width, whole.height) // times))
+            ((_, (looks,)),) = self._overviews(frame[None], level, settings)
+            if _anything(looks):
+                return looks
+        return []
 
     def _look(self, pictures: Tensor, settings: DetectionSettings) -> list[list[_Look]]:
         """Runs the network once for each angle, over pictures ``[N, 3, h, w]``."""
@@ -205,6 +220,10 @@ class _Look:
         """From pixels of a tile to pixels of the frame, ``x = (x' + left + 0.5) / scale - 0.5``."""
         offset = (left + 0.5) / scale_x - 0.5, (top + 0.5) / scale_y - 0.5
         return _Look(self.candidates.scaled((1 / scale_x, 1 / scale_y), offset), self.doubt)
+
+
+def _anything(looks: Sequence[_Look]) -> bool:
+    return any(len(look.candidates) for look in looks)
 
 
 def _check_shape(frames: Tensor) -> None:

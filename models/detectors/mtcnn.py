@@ -147,6 +147,7 @@ class MtcnnProposer:
 
     labels = ("face",)
     stride = 1
+    second_looks = ()
 
     def __init__(self, name: str, tensors: Mapping[str, Tensor], host: Host) -> None:
         """Builds the networks and hands them to the host.

@@ -13,6 +13,9 @@ from .candidates import Candidates
 PADDING = 114 / 255
 """The grey that ultralytics trains its letterbox with; pictures are brought to whole strides by it."""
 
+SECOND_LOOKS = (2, 4)
+"""Of networks that see a picture at one size only."""
+
 
 def channels_last(network: nn.Module) -> nn.Module:
     """The network with its weights laid out so that convolutions run 15 % faster on the CPU; the values are the same.
@@ -40,6 +43,11 @@ class Proposer(Protocol):
     @property
     def stride(self) -> int:
         """Height and width of the pictures must be multiples of this."""
+        ...
+
+    @property
+    def second_looks(self) -> tuple[int, ...]:
+        """How many times smaller a frame is looked at again in which nothing was found; empty where that is no use."""
         ...
 
     @property

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..host import Host, Resident
 from ..weights import WeightsError
 from .candidates import Candidates, most_likely
-from .proposer import channels_last
+from .proposer import SECOND_LOOKS, channels_last
 
 # Of the training, as in facexlib's `generate_config`: sides of the two square anchors at each step of the three
 # feature maps, in pixels, and the factors that its box and landmark offsets were divided by.
@@ -65,6 +65,7 @@ class RetinaFaceProposer:
 
     labels = ("face",)
     stride = 1
+    second_looks = SECOND_LOOKS
 
     def __init__(self, name: str, backbone: str, tensors: Mapping[str, Tensor], host: Host) -> None:
         """Builds the network and hands it to the host.

@@ -98,6 +98,7 @@ class VisageProposer:
 
     labels = ("face",)
     stride = STRIDES[-1]
+    second_looks = (2,)
 
     def __init__(self, name: str, tensors: Mapping[str, Tensor], host: Host) -> None:
         """Builds the network and hands it to the host.

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ..host import Host, Resident
 from .candidates import Candidates, most_likely
 from .outlines import outlines_of
+from .proposer import SECOND_LOOKS
 from .yolo_files import YoloFile, build_yolo
 
 # Peak of the working memory per pixel of a picture and channel of the first layer. Measured with torch's profiler at
@@ -21,6 +22,8 @@ class YoloProposer:
     A pose network with another number of points (17 for a person) is used for its boxes. Ultralytics measures from
     the edge of the picture, Visage from the centre of its first pixel: half a pixel less.
     """
+
+    second_looks = SECOND_LOOKS
 
     def __init__(self, name: str, file: YoloFile, host: Host) -> None:
         """Builds the network and hands it to the host.
