@@ -24,8 +24,8 @@ class _Look:
     """The first network's look at pictures of one size, each half of that of the look before.
 
     Attributes:
-        shrunk: so many times, by which faces become smaller and what blurs them does, too.
-        smallest: longer side of the faces taken from it, in pixels of the picture before.
+        shrunk: so many times, by which faces become smaller, and so does what blurs them.
+        smallest: longer side of the faces taken from it, in pixels of the whole picture as it is given.
         largest: likewise. The network has seen few faces of more than 180 pixels.
     """
 
