@@ -8,29 +8,24 @@ alone tells nothing. All of it follows from a generator; the pixels are made in 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ..faces.alignment import MIRRORED
-from .finish import exposed, finished, grey
+from .coverings import coverings
+from .finish import finished
+from .laying import Bounds, Placed, bases, lay
 from .sheets import Sheets
 
-# Sides of the squares in which sheets are laid: the smallest that holds one is used.
-_PATCHES = (24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 # Two faces, or a face and another sheet, may share this much of the face's box.
 _MOST_HIDDEN = 0.15
 # A face of which less than this lies in the picture is neither to be found nor to be missed; so is a smaller one.
 _LEAST_SEEN = 0.6
 _LEAST_SIZE = 9.0
 _TRIES = 8
-
-Bounds = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -47,6 +42,7 @@ class Recipe:
         tilt: standard deviation of the roll of most faces, in degrees.
         rolled: share of faces with a roll anywhere within 60 degrees.
         any_roll: share of faces with any roll.
+        covered: share of faces, and of what is none, with something over a part of them, see :mod:`.coverings`.
         finish: whether pictures go through :func:`~.finish.finished`.
     """
 
@@ -60,6 +56,7 @@ class Recipe:
     tilt: float = 12.0
     rolled: float = 0.3
     any_roll: float = 0.05
+    covered: float = 0.0
     finish: bool = True
 
 
@@ -101,91 +98,21 @@ class Sources:
         return Sources(self.faces.to(device), self.scenes.to(device), self.free.to(device))
 
 
-@dataclass(frozen=True)
-class _Placed:
-    """One sheet on one picture: ``pixel = at + half * turn(mirror(u - focus))`` for a point ``u`` of the sheet.
-
-    Attributes:
-        half: pixels of half a side of the sheet.
-        focus: the point of the sheet that lies at ``at``.
-        reach: half sizes of what is shown around the focus, on the sheet; an ellipse if ``round_``, else a rectangle.
-        softness: width of the edge as a share of the reach.
-    """
-
-    picture: int
-    sheets: Sheets
-    index: int
-    at: tuple[float, float]
-    half: float
-    angle: float = 0.0
-    mirrored: bool = False
-    focus: tuple[float, float] = (0.0, 0.0)
-    reach: tuple[float, float] = (1.0, 1.0)
-    round_: bool = False
-    softness: float = 0.02
-    coarser: int = 1
-    grey: bool = False
-
-    @property
-    def bounds(self) -> Bounds:
-        """The upright rectangle around all that is shown."""
-        cosine, sine = abs(math.cos(self.angle)), abs(math.sin(self.angle))
-        wide = self.half * (self.reach[0] * cosine + self.reach[1] * sine)
-        high = self.half * (self.reach[0] * sine + self.reach[1] * cosine)
-        return self.at[0] - wide, self.at[1] - high, self.at[0] + wide, self.at[1] + high
-
-    def face(self) -> Bounds | None:
-        """The box of its face in the picture, ``None`` for a sheet without a face."""
-        left, top, right, bottom = self.sheets.boxes[self.index].tolist()
-        if math.isnan(left):
-            return None
-        wide, high = (right - left) / 2 * self.half, (bottom - top) / 2 * self.half
-        x, y = self._in_picture((left + right) / 2, (top + bottom) / 2)
-        # A head is about an ellipse in its box: this is the box of the turned ellipse.
-        across = math.hypot(wide * math.cos(self.angle), high * math.sin(self.angle))
-        along = math.hypot(wide * math.sin(self.angle), high * math.cos(self.angle))
-        return x - across, y - along, x + across, y + along
-
-    def landmarks(self) -> Tensor:
-        """``[5, 2]``: those of its face in the picture."""
-        five = [self._in_picture(u, v) for u, v in self.sheets.landmarks[self.index].tolist()]
-        return torch.tensor([five[index] for index in MIRRORED] if self.mirrored else five)
-
-    def _in_picture(self, u: float, v: float) -> tuple[float, float]:
-        cosine, sine = math.cos(self.angle) * self.half, math.sin(self.angle) * self.half
-        u, v = (self.focus[0] - u if self.mirrored else u - self.focus[0]), v - self.focus[1]
-        return self.at[0] + cosine * u - sine * v, self.at[1] + sine * u + cosine * v
-
-    def _to_sheet(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """From pixels around ``at`` to the sheet around ``focus``."""
-        cosine, sine = math.cos(self.angle) / self.half, math.sin(self.angle) / self.half
-        mirror = -1.0 if self.mirrored else 1.0
-        return (mirror * cosine, mirror * sine), (-sine, cosine)
-
-    def view(self, centre: tuple[float, float], side: int) -> list[list[float]]:
-        """``[2, 3]``: from a square of the picture, with -1..1 from edge to edge, to the sheet."""
-        offset = centre[0] - self.at[0], centre[1] - self.at[1]
-        rows = []
-        for (a, b), focus in zip(self._to_sheet(), self.focus, strict=True):
-            rows.append([a * side / 2, b * side / 2, a * offset[0] + b * offset[1] + focus])
-        return rows
-
-
 def composites(sources: Sources, recipe: Recipe, count: int, generator: torch.Generator) -> tuple[Tensor, Truth]:
     """``count`` pictures ``[count, 3, side, side]`` float32 0..1 where the sheets are, and their faces on the CPU."""
     random = Random(int(torch.randint(2**62, (), generator=generator)))  # noqa: S311
     device = next(iter(sources.faces.levels.values())).device
     own = torch.Generator(device).manual_seed(random.getrandbits(62))
     layouts = [_layout(number, sources, recipe, random) for number in range(count)]
-    bases = [layout[0] for layout in layouts]
-    canvas = _seen(bases, _grids(bases, recipe.side, [(recipe.side / 2, recipe.side / 2)] * count))
-    _lay([placed for layout in layouts for placed in layout[1:]], canvas, generator)
+    canvas = bases([layout[0] for layout in layouts], recipe.side)
+    lay([placed for layout in layouts for placed in layout[1:]], canvas, generator)
+    lay([over for layout in layouts for over in _coverings(layout, sources, recipe, random)], canvas, generator)
     if recipe.finish:
         canvas = finished(canvas, generator, own)
     return canvas, _truth(layouts, recipe.side)
 
 
-def _layout(number: int, sources: Sources, recipe: Recipe, random: Random) -> list[_Placed]:
+def _layout(number: int, sources: Sources, recipe: Recipe, random: Random) -> list[Placed]:
     """What lies on one picture, the base first."""
     if random.random() < recipe.grids:
         return [_base(number, sources.free, recipe, random), *_grid(number, sources, recipe, random)]
@@ -209,16 +136,16 @@ def _layout(number: int, sources: Sources, recipe: Recipe, random: Random) -> li
     return layout
 
 
-def _base(number: int, sheets: Sheets, recipe: Recipe, random: Random) -> _Placed:
+def _base(number: int, sheets: Sheets, recipe: Recipe, random: Random) -> Placed:
     """A sheet that covers the whole picture, enlarged by up to twice."""
     half = recipe.side / 2 * 2 ** random.random()
     room = half - recipe.side / 2
     at = recipe.side / 2 + random.uniform(-room, room), recipe.side / 2 + random.uniform(-room, room)
     mirrored = random.random() < 0.5
-    return _Placed(number, sheets, random.randrange(len(sheets)), at, half, mirrored=mirrored)
+    return Placed(number, sheets, random.randrange(len(sheets)), at, half, mirrored=mirrored)
 
 
-def _face(number: int, sources: Sources, recipe: Recipe, random: Random) -> _Placed:
+def _face(number: int, sources: Sources, recipe: Recipe, random: Random) -> Placed:
     sheets = sources.faces
     index = random.randrange(len(sheets))
     left, top, right, bottom = sheets.boxes[index].tolist()
@@ -228,7 +155,7 @@ def _face(number: int, sources: Sources, recipe: Recipe, random: Random) -> _Pla
     at = random.uniform(0, recipe.side), random.uniform(0, recipe.side)
     round_ = random.random() < 0.6
     grow = random.uniform(1.05, 1.6)
-    return _Placed(
+    return Placed(
         number,
         sheets,
         index,
@@ -245,12 +172,12 @@ def _face(number: int, sources: Sources, recipe: Recipe, random: Random) -> _Pla
     )
 
 
-def _decoy(number: int, sources: Sources, recipe: Recipe, random: Random) -> _Placed:
+def _decoy(number: int, sources: Sources, recipe: Recipe, random: Random) -> Placed:
     sheets = sources.free
     half = 12 * (0.3 * recipe.side / 12) ** random.random()
     at = random.uniform(0, recipe.side), random.uniform(0, recipe.side)
     reach = random.uniform(0.5, 1), random.uniform(0.5, 1)
-    return _Placed(
+    return Placed(
         number,
         sheets,
         random.randrange(len(sheets)),
@@ -267,7 +194,7 @@ def _decoy(number: int, sources: Sources, recipe: Recipe, random: Random) -> _Pl
     )
 
 
-def _grid(number: int, sources: Sources, recipe: Recipe, random: Random) -> list[_Placed]:
+def _grid(number: int, sources: Sources, recipe: Recipe, random: Random) -> list[Placed]:
     """Upright rectangular sheets in rows and columns, nine in ten with a face."""
     columns = random.randint(2, max(2, min(6, recipe.side // 48)))
     cell = recipe.side / columns
@@ -278,9 +205,23 @@ def _grid(number: int, sources: Sources, recipe: Recipe, random: Random) -> list
             sheets = sources.faces if random.random() < 0.9 else sources.free
             at = (column + 0.5) * cell, (row + 0.5) * cell
             placed.append(
-                _Placed(number, sheets, random.randrange(len(sheets)), at, half, mirrored=random.random() < 0.5)
+                Placed(number, sheets, random.randrange(len(sheets)), at, half, mirrored=random.random() < 0.5)
             )
     return placed
+
+
+def _coverings(layout: Sequence[Placed], sources: Sources, recipe: Recipe, random: Random) -> list[Placed]:
+    """What lies over parts of some of the sheets, as long as it hides no other face."""
+    # Nothing is drawn where nothing is asked for: pictures without coverings stay what they were.
+    chosen = [placed for placed in layout if random.random() < recipe.covered] if recipe.covered else []
+    faces = [(placed, face) for placed in layout if (face := placed.face())]
+    found = []
+    for placed in chosen:
+        shapes = coverings(placed, sources.free, random)
+        others = [face for owner, face in faces if owner is not placed]
+        if not any(_share(face, shape.bounds) > _MOST_HIDDEN for face in others for shape in shapes):
+            found += shapes
+    return found
 
 
 def _roll(recipe: Recipe, random: Random) -> float:
@@ -300,66 +241,7 @@ def _share(box: Bounds, other: Bounds) -> float:
     return max(width, 0.0) * max(height, 0.0) / ((box[2] - box[0]) * (box[3] - box[1]))
 
 
-def _lay(placed: Sequence[_Placed], canvas: Tensor, generator: torch.Generator) -> None:
-    """Lays sheets onto pictures ``[N, 3, side, side]``, in place, the large ones first."""
-    side = canvas.shape[-1]
-    groups: dict[int, list[_Placed]] = defaultdict(list)
-    for one in placed:
-        left, top, right, bottom = one.bounds
-        if right > 0 and bottom > 0 and left < side and top < side:
-            needed = max(right - left, bottom - top) + 2
-            groups[next((patch for patch in _PATCHES if needed <= patch < side), side)].append(one)
-    for patch in sorted(groups, reverse=True):
-        group = groups[patch]
-        # What needs the most room is laid in the whole picture.
-        corners = [
-            (0, 0) if patch == side else (round(one.at[0] - patch / 2), round(one.at[1] - patch / 2)) for one in group
-        ]
-        grids = _grids(group, patch, [(left + patch / 2, top + patch / 2) for left, top in corners])
-        pictures = exposed(_seen(group, grids), generator, 0.6)
-        masks = _masks(group, grids)
-        for one, (left, top), picture, mask in zip(group, corners, pictures, masks, strict=True):
-            first_row, last_row = max(0, -top), min(patch, side - top)
-            first_column, last_column = max(0, -left), min(patch, side - left)
-            rows, columns = slice(first_row, last_row), slice(first_column, last_column)
-            under = canvas[one.picture, :, top + first_row : top + last_row, left + first_column : left + last_column]
-            under.lerp_(picture[:, rows, columns], mask[None, rows, columns])
-
-
-def _grids(placed: Sequence[_Placed], patch: int, centres: Sequence[tuple[float, float]]) -> Tensor:
-    """``[M, patch, patch, 2]``: which points of the sheets the pixels of squares around ``centres`` show."""
-    device = next(iter(placed[0].sheets.levels.values())).device
-    views = torch.tensor([one.view(centre, patch) for one, centre in zip(placed, centres, strict=True)], device=device)
-    return F.affine_grid(views, [len(placed), 1, patch, patch], False)
-
-
-def _seen(placed: Sequence[_Placed], grids: Tensor) -> Tensor:
-    """``[M, 3, patch, patch]``: what squares of pictures show of the sheets that lie on them."""
-    groups: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for number, one in enumerate(placed):
-        # No more than 1.4 times as fine as the picture, so that bilinear reading skips no pixel.
-        groups[id(one.sheets), one.sheets.level_for(2 * one.half / (1.41 * one.coarser))].append(number)
-    seen = grids.new_empty(len(placed), 3, *grids.shape[1:3])
-    for (_, level), numbers in groups.items():
-        sheets = placed[numbers[0]].sheets
-        pictures = sheets.levels[level][[placed[number].index for number in numbers]].float() / 255
-        seen[numbers] = F.grid_sample(pictures, grids[numbers], "bilinear", "border", align_corners=False)
-    toned = [number for number, one in enumerate(placed) if one.grey]
-    if toned:
-        seen[toned] = grey(seen[toned])
-    return seen
-
-
-def _masks(placed: Sequence[_Placed], grids: Tensor) -> Tensor:
-    """``[M, patch, patch]``: 1 where a sheet covers the picture, 0 where it does not."""
-    rows = [[*one.focus, *one.reach, one.softness, float(one.round_)] for one in placed]
-    table = grids.new_tensor(rows)[:, None, None]
-    away = ((grids - table[..., :2]) / table[..., 2:4]).abs()
-    distance = torch.where(table[..., 5] > 0, away.square().sum(-1).sqrt(), away.amax(-1))
-    return ((1 - distance) / table[..., 4]).clamp(0, 1)
-
-
-def _truth(layouts: Sequence[Sequence[_Placed]], side: int) -> Truth:
+def _truth(layouts: Sequence[Sequence[Placed]], side: int) -> Truth:
     faces = [[(box, placed) for placed in layout if (box := placed.face()) is not None] for layout in layouts]
     most = max(1, *map(len, faces))
     boxes = torch.zeros(len(faces), most, 4)

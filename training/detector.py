@@ -57,9 +57,13 @@ class Plan:
 
 
 PLANS = {
-    "cpu": Plan(Recipe(most_decoys=6), batch=16, steps=5_400, rate=2e-3, sheet=256),
+    "cpu": Plan(Recipe(most_decoys=6, covered=0.25), batch=16, steps=5_400, rate=2e-3, sheet=256),
     "cuda": Plan(
-        Recipe(side=640, largest=520.0, most_faces=14, most_decoys=6), batch=64, steps=20_000, rate=2e-3, sheet=512
+        Recipe(side=640, largest=520.0, most_faces=14, most_decoys=6, covered=0.25),
+        batch=64,
+        steps=20_000,
+        rate=2e-3,
+        sheet=512,
     ),
 }
 

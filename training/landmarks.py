@@ -59,7 +59,7 @@ class Plan:
         seed: of the first weights and of all pictures.
     """
 
-    recipe: Recipe = Recipe(smallest=14.0, most_faces=12, most_decoys=8, grids=0.25)
+    recipe: Recipe = Recipe(smallest=14.0, most_faces=12, most_decoys=8, grids=0.25, covered=0.25)
     batch: int = 10
     steps: int = 4_000
     rate: float = 2e-3
