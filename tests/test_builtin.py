@@ -20,9 +20,10 @@ from visage.models.download import sha256_of
 from visage.models.host import TorchHost
 from visage.models.restorers import load_restorer
 from visage.models.restorers.options import RestoreOptions
-from visage.training.detector_sets import Scene, blurred, cut_close, things
+from visage.training.detector_sets import things
 from visage.training.labels import LabelledFace
 from visage.training.pictures import as_float
+from visage.training.scenes import Scene, blurred, cut_close
 from visage.training.sheets import sheets_of
 from visage.training.texture import energies
 

@@ -14,8 +14,8 @@ from visage.faces.face import Box, Face, Point
 from visage.faces.sampling import area_resize
 from visage.models.detectors import DetectionSettings, Detector, load_detector
 from visage.models.host import TorchHost
-from visage.training.detector_sets import Scene, blurred
 from visage.training.labels import LabelledFace, intersection_over_union
+from visage.training.scenes import Scene, blurred
 
 HOST = TorchHost("cpu", quiet=True)
 FACE_DETECTORS = (

@@ -20,15 +20,16 @@ from visage.models.host import TorchHost
 from visage.models.weights import WeightsError
 from visage.training.checkpoints import CheckpointError
 from visage.training.composites import Recipe, Sources, Truth, composites
+from visage.training.coverings import Frame
 from visage.training.detection_scores import matched, scored
 from visage.training.detector import DetectorJob, Plan
 from visage.training.detector_evaluation import contact_sheet, outcome, table
 from visage.training.detector_export import export, shifted
 from visage.training.detector_loss import assigned, losses
-from visage.training.detector_sets import Scene, blurred, cut_close
 from visage.training.finish import finished
 from visage.training.labels import Label, LabelledFace, agreed, label_folder, load_labels, save_labels
 from visage.training.run import Pace, run
+from visage.training.scenes import Scene, blurred, cut_close, eyes_barred, in_dark_glasses, masked
 from visage.training.sheets import Piece, around_face, covered, free_pieces, sheets_of
 from visage.training.textures import generated
 
@@ -296,6 +297,38 @@ def test_the_truth_is_where_the_landmarks_are(sources: Sources) -> None:
     assert checked > 6
 
 
+def test_coverings_hide_parts_of_faces_and_leave_the_truth_alone(sources: Sources) -> None:
+    recipe = Recipe(side=256, smallest=60.0, largest=90.0, scenes=0.0, grids=0.0, finish=False, most_decoys=0)
+    hidden = kept = 0
+    for seed in range(6):
+        bare, truth = composites(sources, recipe, 2, torch.Generator().manual_seed(seed))
+        over, same = composites(sources, replace(recipe, covered=1.0), 2, torch.Generator().manual_seed(seed))
+        assert torch.equal(truth.boxes, same.boxes) and torch.equal(truth.landmarks, same.landmarks)
+        changed = (bare != over).any(1)
+        for number in range(2):
+            points = truth.landmarks[number][truth.present[number]].reshape(-1, 2).long()
+            inside = points[((points >= 0) & (points < 256)).all(1)]
+            hides = changed[number, inside[:, 1], inside[:, 0]]
+            hidden, kept = hidden + int(hides.sum()), kept + int((~hides).sum())
+    # A part of each face, not all of it.
+    assert 0.15 < hidden / (hidden + kept) < 0.7
+
+
+@pytest.mark.parametrize("degrees", [0.0, 90.0, -135.0])
+def test_the_frame_of_a_face_turns_with_it(degrees: float) -> None:
+    angle = math.radians(degrees)
+    turn = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    points = torch.tensor(FIVE) @ turn.T
+    centre = (torch.tensor([55.0, 60.0]) @ turn.T).tolist()
+    frame = Frame.of(points, (centre[0], centre[1]), 20.0)
+    assert math.degrees(frame.angle) == pytest.approx(degrees) and frame.unit == pytest.approx(22)
+    assert frame.in_picture(0, 0) == pytest.approx(points[:2].mean(0).tolist(), abs=1e-4)
+    assert frame.in_picture(0, 1) == pytest.approx(points[3:].mean(0).tolist(), abs=1e-4)
+    assert frame.features.width == pytest.approx(20 / 22) and frame.features.middle == pytest.approx(5 / 22, abs=1e-5)
+    for eye, point in zip(frame.features.eyes, points, strict=False):
+        assert frame.in_picture(*eye) == pytest.approx(point.tolist(), abs=1e-4)
+
+
 def test_finishing_keeps_shape_and_range() -> None:
     generator = torch.Generator().manual_seed(5)
     pictures = finished(torch.rand(24, 3, 64, 64, generator=generator), generator, torch.Generator().manual_seed(6))
@@ -429,6 +462,19 @@ def test_a_portrait_is_blurred_in_relation_to_its_face() -> None:
     expected = 0.5 - 0.5 * math.erf(4.5 / 5.2 / math.sqrt(2))
     assert float(soft.picture[64, 59, 0]) == pytest.approx(expected, abs=0.01)
     assert soft.faces == (FACE,)
+
+
+def test_masks_bars_and_dark_glasses_hide_what_they_are_named_for() -> None:
+    plain = Scene(marked().permute(1, 2, 0) / 255, (FACE,))
+    hidden = {"mask": masked(plain, 0), "bar": eyes_barred(plain), "glasses": in_dark_glasses(plain)}
+    for name, scene in hidden.items():
+        changed = [
+            bool((scene.picture[round(y), round(x)] - plain.picture[round(y), round(x)]).abs().max() > 0.1)
+            for x, y in FIVE
+        ]
+        assert changed == ([False, False, True, True, True] if name == "mask" else [True, True, False, False, False])
+        assert scene.faces == (FACE,) and scene.picture.shape == plain.picture.shape
+    assert not torch.equal(masked(plain, 1).picture, hidden["mask"].picture)
 
 
 def test_the_table_and_the_sheet_are_written() -> None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from ..faces.face import Face, roll_of
-from .detector_sets import SMALLEST, Scene
+from .detector_sets import SMALLEST
 from .labels import LabelledFace, intersection_over_union
+from .scenes import Scene
 
 _OVERLAP = 0.4
 _PRECISION = 0.95

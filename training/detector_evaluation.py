@@ -19,10 +19,7 @@ from ..models.host import TorchHost
 from .contact import write_picture
 from .detection_scores import Scores, scored
 from .detector_sets import (
-    Scene,
-    blurred,
     composed,
-    cut_close,
     groups,
     measuring_sources,
     photographs,
@@ -30,6 +27,7 @@ from .detector_sets import (
     without_faces,
 )
 from .labels import LABELLERS
+from .scenes import Scene, blurred, cut_close, eyes_barred, in_dark_glasses, masked
 
 # Faces are looked for down to a low score, so that the score that gives the precision asked for can be found.
 _ANY_SCORE = DetectionSettings(confidence=0.05, tiles="never")
@@ -152,6 +150,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "portraits": chosen,
         **{f"portraits blurred by {share}": [blurred(scene, share) for scene in chosen] for share in _BLURS},
         "portraits cut close": [cut_close(scene, _CUT) for scene in chosen],
+        "portraits in masks": [masked(scene, number) for number, scene in enumerate(chosen)],
+        "portraits with barred eyes": [eyes_barred(scene) for scene in chosen],
+        "portraits in dark glasses": [in_dark_glasses(scene) for scene in chosen],
         "composites": composed(sources, options.composites, worn=False),
         "worn composites": composed(sources, options.composites, worn=True),
     }

@@ -2,48 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
 
 from ..faces.face import Box
 from ..models.detectors import Detector
 from .composites import Recipe, Sources, composites
-from .labels import LabelledFace, Landmarks, label_folder, labels_file
+from .labels import LabelledFace, label_folder, labels_file
 from .pictures import as_float, generator_of, read_picture
+from .scenes import Scene, box_of, landmarks_of
 from .sheets import Piece, around_face, free_pieces, largest_square, sheets_of, single_face
 from .sources import views_of
 from .textures import MEASURING_PICTURES, generated, library_pictures
 
 _SIDE = 640
 _SHEET = 256
-_CLOSE = 512
 _SEED = 5
 _PATTERNS = 84
 # Smaller faces in photographs are neither asked for nor counted as false.
 SMALLEST = 16.0
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A picture and the faces in it.
-
-    Attributes:
-        picture: ``[H, W, 3]`` float32, 0..1.
-        faces: all faces to be found, with landmarks.
-        ignored: boxes of faces that may be found or not.
-    """
-
-    picture: Tensor
-    faces: tuple[LabelledFace, ...] = ()
-    ignored: tuple[Box, ...] = ()
 
 
 def photographs(data: Path) -> list[Scene]:
@@ -70,7 +52,7 @@ def _dlib_face(box: ElementTree.Element) -> LabelledFace:
     points = torch.tensor([[float(str(parts[index].get(axis))) for axis in "xy"] for index in range(68)])
     # The scheme of iBUG 300-W: the rings of the two eyes, the tip of the nose, the corners of the mouth.
     five = torch.stack((points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]))
-    return LabelledFace(_dlib_box(box), _points(five), 0)
+    return LabelledFace(_dlib_box(box), landmarks_of(five), 0)
 
 
 def portraits(data: Path, judges: Sequence[Detector]) -> list[Scene]:
@@ -82,36 +64,6 @@ def portraits(data: Path, judges: Sequence[Detector]) -> list[Scene]:
         for name, label in labels.items()
         if (face := single_face(label))
     ]
-
-
-def blurred(scene: Scene, share: float) -> Scene:
-    """The picture blurred as much everywhere as the first face in it: by a Gaussian of that share of its height."""
-    _, top, _, bottom = scene.faces[0].box
-    deviation = share * (bottom - top)
-    reach = 2 * math.ceil(3 * deviation) + 1
-    # Rows, then columns: torchvision would go through all pixels of a square.
-    rows = gaussian_blur(scene.picture.permute(2, 0, 1), [reach, 1], [deviation, deviation])
-    picture = gaussian_blur(rows, [1, reach], [deviation, deviation])
-    return replace(scene, picture=picture.permute(1, 2, 0))
-
-
-def cut_close(scene: Scene, share: float) -> Scene:
-    """Nothing but the first face, that share of its box lost at every side, with a longer side of 512 pixels."""
-    face = scene.faces[0]
-    corners = torch.tensor(face.box).reshape(2, 2)
-    lost = (corners[1] - corners[0]) * share * torch.tensor([[1.0], [-1.0]])
-    height, width = scene.picture.shape[:2]
-    (left, top), (right, bottom) = (corners + lost).round().int().clamp(min=0).tolist()
-    picture = scene.picture[top : min(bottom, height), left : min(right, width)].permute(2, 0, 1)
-    scale = _CLOSE / max(picture.shape[1:])
-    size = tuple(round(side * scale) for side in picture.shape[1:])
-    picture = F.interpolate(picture[None], size, mode="bicubic", antialias=True)[0].clamp(0, 1)
-
-    def moved(points: Tensor) -> Tensor:
-        return (points - torch.tensor([left, top]) + 0.5) * scale - 0.5
-
-    box, landmarks = moved(corners).reshape(4), moved(torch.tensor(face.landmarks))
-    return Scene(picture.permute(1, 2, 0), (LabelledFace(_box(box), _points(landmarks), face.found_by),))
 
 
 def groups(data: Path, judges: Sequence[Detector]) -> dict[str, list[Scene]]:
@@ -131,7 +83,7 @@ def _quarter(picture: Tensor, face: LabelledFace) -> Scene:
     points = torch.tensor([face.box[:2], face.box[2:], *face.landmarks])
     points = (points + 0.5) / 4 - 0.5
     small = F.avg_pool2d(picture, 4).permute(1, 2, 0)
-    return Scene(small, (LabelledFace(_box(points[:2].reshape(4)), _points(points[2:]), face.found_by),))
+    return Scene(small, (LabelledFace(box_of(points[:2].reshape(4)), landmarks_of(points[2:]), face.found_by),))
 
 
 def measuring_sources(data: Path, judges: Sequence[Detector]) -> Sources:
@@ -166,10 +118,10 @@ def _composites(sources: Sources, recipe: Recipe, count: int) -> Iterator[Scene]
         boxes, landmarks = truth.boxes[0] - 0.5, truth.landmarks[0] - 0.5
         present, ignored = truth.present[0], truth.ignored[0]
         faces = tuple(
-            LabelledFace(_box(box), _points(five), 0)
+            LabelledFace(box_of(box), landmarks_of(five), 0)
             for box, five in zip(boxes[present], landmarks[present], strict=True)
         )
-        yield Scene(pictures[0].permute(1, 2, 0), faces, tuple(_box(box) for box in boxes[ignored]))
+        yield Scene(pictures[0].permute(1, 2, 0), faces, tuple(box_of(box) for box in boxes[ignored]))
 
 
 def without_faces(data: Path, judges: Sequence[Detector]) -> list[Scene]:
@@ -197,13 +149,3 @@ def things() -> Iterator[Piece]:
         yield from views_of(picture)
     for pattern in generated(_PATTERNS, _SHEET, _SEED):
         yield Piece(pattern, 0, 0, _SHEET)
-
-
-def _box(sides: Tensor) -> Box:
-    left, top, right, bottom = sides.tolist()
-    return left, top, right, bottom
-
-
-def _points(five: Tensor) -> Landmarks:
-    one, two, three, four, last = ((x, y) for x, y in five.tolist())
-    return one, two, three, four, last

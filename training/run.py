@@ -85,7 +85,7 @@ def mixed(device: torch.device) -> AbstractContextManager[object]:
 def run(job: Job, folder: Path, pace: Pace) -> int:
     """Trains until the last step or until the time is over, going on from the checkpoint in ``folder`` if one is there.
 
-    Saves at the end, and where it is stopped by Ctrl-C between two steps.
+    Saves every few minutes and at the end; what was learned since the last time is lost where it is stopped by Ctrl-C.
 
     Returns:
         Steps done over the whole life of the run.
