@@ -197,7 +197,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         builtin.DETECTOR,
         "detector",
         size=2917404,
-        sha256="ce75efd202fd1e57bd847eef5641cff126288b4c5388b9ef9f1b7b5a4e9b4d48",
+        sha256="9a185210bafcfaa4f58c9530b7874970515909e995eb84fba193e1b0ceab9a1e",
     ),
     _built_in(
         builtin.RESTORER,
