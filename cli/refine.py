@@ -112,7 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
         except (ValueError, RuntimeError, MemoryError, RefinementError, RestorationError, InvalidOutputError) as error:
             failures.add_all(batch.jobs, error)
         else:
-            frames += write_results(batch, done.frames, done.outcomes, failures)
+            frames += write_results(batch, done.frames, done.outcomes, "refined", failures)
         progress.advance(len(batch.jobs))
     return finish(arguments.report, frames, failures)
 

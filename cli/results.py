@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from ..drawing import draw_faces, side_by_side
 from ..faces.crops import extract, plan_crops
 from ..faces.face import Face
 from ..models.atomic import replacing
 from ..models.upscaler import resize_frames_to
-from ..pipeline import Outcome
+from ..pipeline import Done, Outcome, outcome_reasons, outcome_summary
 from .batches import UNWRITTEN, Batch, Failures
 from .images import ImageError, Picture, save_image
 from .inputs import Job
@@ -25,14 +26,15 @@ _CROP = 512
 
 
 def write_results(
-    batch: Batch, frames: Tensor, outcomes: Sequence[Sequence[Outcome]], failures: Failures
+    batch: Batch, frames: Tensor, outcomes: Sequence[Sequence[Outcome]], done: Done, failures: Failures
 ) -> list[dict[str, object]]:
-    """Writes what came of a batch, and gives what the report says of it.
+    """Writes what came of a batch, tells how many faces that were, and gives what the report says of it.
 
     A picture that cannot be written is among the failures, and the others are written.
 
     Args:
         frames: ``[B, H, W, 3]`` 0..1, of the pictures or larger.
+        done: what is said of faces that were worked on.
     """
     told: list[dict[str, object]] = []
     for index, (job, picture) in enumerate(zip(batch.jobs, batch.pictures, strict=True)):
@@ -40,6 +42,10 @@ def write_results(
             told.append(write_result(job, picture, frames[index], outcomes[index]))
         except UNWRITTEN as error:
             failures.add(job, error)
+        else:
+            reasons = outcome_reasons(outcomes[index])
+            # Above the progress bar, if there is one.
+            tqdm.write(f"{job.source}: {outcome_summary(outcomes[index], done)}" + (f" ({reasons})" if reasons else ""))
     return told
 
 

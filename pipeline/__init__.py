@@ -6,7 +6,7 @@ from .blending import BlendSettings, paste_crops
 from .face_report import FaceReport, Likeness, Reference, report_faces, same_faces
 from .face_report_texts import report_caption, report_data, report_text
 from .outcome import Outcome
-from .outcome_report import outcome_report
+from .outcome_report import Done, outcome_reasons, outcome_report, outcome_summary
 from .prompts import PromptError, Wildcards
 from .refine_painting import RefinementError
 from .refine_plan import PromptSource
@@ -19,6 +19,7 @@ from .restoring import Restoration, RestorationError, restore
 
 __all__ = [
     "BlendSettings",
+    "Done",
     "FaceReport",
     "Likeness",
     "Outcome",
@@ -35,7 +36,9 @@ __all__ = [
     "Wildcards",
     "check_regions",
     "face_regions",
+    "outcome_reasons",
     "outcome_report",
+    "outcome_summary",
     "paste_crops",
     "refine",
     "report_caption",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from ..faces.described import in_words
 from .outcome import Outcome
 
+Done = Literal["restored", "refined"]
 
-def outcome_report(outcomes: Sequence[Sequence[Outcome]], done: Literal["restored", "refined"]) -> str:
+
+def outcome_report(outcomes: Sequence[Sequence[Outcome]], done: Done) -> str:
     """A line for each frame and for each of its faces; images and faces are counted from 1.
 
     Args:
@@ -18,11 +21,24 @@ def outcome_report(outcomes: Sequence[Sequence[Outcome]], done: Literal["restore
     """
     lines = []
     for number, frame in enumerate(outcomes, start=1):
-        worked_on = sum(outcome.action != "skipped" for outcome in frame)
-        faces = "1 face" if len(frame) == 1 else f"{len(frame)} faces"
-        lines.append(f"Image {number}: {f'{worked_on} of {faces} {done}' if frame else 'no face'}")
+        lines.append(f"Image {number}: {outcome_summary(frame, done)}")
         lines += [f"- {in_words(outcome.face)}: {', '.join(_told(outcome))}" for outcome in frame]
     return "\n".join(lines)
+
+
+def outcome_summary(frame: Sequence[Outcome], done: Done) -> str:
+    """How many of the faces of a frame were worked on: ``2 of 3 faces restored``, or ``no face``."""
+    if not frame:
+        return "no face"
+    worked_on = sum(outcome.action != "skipped" for outcome in frame)
+    faces = "1 face" if len(frame) == 1 else f"{len(frame)} faces"
+    return f"{worked_on} of {faces} {done}"
+
+
+def outcome_reasons(frame: Sequence[Outcome]) -> str:
+    """Why faces of a frame were left out, and what else there is to say, counted: ``2: not among the 3 largest``."""
+    counted = Counter(said for outcome in frame if (said := outcome.reason or outcome.remark))
+    return "; ".join(f"{count}: {said}" for said, count in counted.items())
 
 
 def _told(outcome: Outcome) -> Iterator[str]:

@@ -45,7 +45,12 @@ def test_a_folder_goes_in_and_the_same_folder_comes_out(visage, photograph, tmp_
     (folder / "notes.txt").write_text("not a picture")
     report_file = tmp_path / "report.json"
     assert visage("restore", folder, "--colour", 0, "--report", report_file) == 1
-    assert "broken.png" in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert "broken.png" in told.err
+    assert sorted(told.out.splitlines()) == [
+        f"{folder / 'deeper' / 'empty.jpg'}: no face",
+        f"{folder / 'group.png'}: 6 of 6 faces restored",
+    ]
 
     report = json.loads(report_file.read_text())
     frames = {Path(frame["input"]).name: frame for frame in report["frames"]}
@@ -121,12 +126,13 @@ def test_a_broken_factor_gives_everything_the_same_size(visage, photograph, tmp_
     assert load_image(tmp_path / "out" / "group_compare.png").pixels.shape == (320, 968, 3)
 
 
-def test_selection_crops_and_comparison(visage, photograph, tmp_path) -> None:
+def test_selection_crops_and_comparison(visage, photograph, tmp_path, capsys) -> None:
     source = tmp_path / "in" / "group.png"
     save_image(source, Picture(photograph))
     report_file = tmp_path / "report.json"
     arguments = ["--max-faces", 2, "--crops", tmp_path / "crops", "--compare", "--report", report_file]
     assert visage("restore", source, *arguments) == 0
+    assert f"{source}: 2 of 6 faces restored (4: not among the 2 largest)\n" in capsys.readouterr().out
     faces = json.loads(report_file.read_text())["frames"][0]["faces"]
     restored = [face for face in faces if face["action"] == "restored"]
     assert len(restored) == 2

@@ -46,7 +46,7 @@ def refine(
 
 
 def test_a_photograph_comes_back_with_other_faces_and_the_same_rest(
-    refine: Callable[..., int], source: Path, tmp_path: Path
+    refine: Callable[..., int], source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = tmp_path / "words"
     words.mkdir()
@@ -54,6 +54,9 @@ def test_a_photograph_comes_back_with_other_faces_and_the_same_rest(
     report = tmp_path / "report.json"
     arguments = ["--prompt", "__mood__ face[SEP][SKIP]", "--seed", 9, "--max-faces", 3, "--wildcards", words]
     assert refine(*arguments, "--report", report, "--compare") == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"{source}: 1 of 6 faces refined (")
+    assert "2: its prompt says [SKIP]" in line and "3: not among the 3 largest" in line
     (frame,) = json.loads(report.read_text())["frames"]
     refined = [face for face in frame["faces"] if face["action"] == "refined"]
     assert len(frame["faces"]) == 6
