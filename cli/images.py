@@ -41,6 +41,8 @@ SUFFIXES: dict[str, Format] = {
 }
 _FORMATS = tuple(sorted(set(SUFFIXES.values())))
 _QUALITY = 95
+# Colours of less than half a level of 8 bits are what calculating left, as matching the colour of a grey face does.
+_COLOURLESS = 0.5 / 255
 
 # What Pillow raises over damaged files of these formats; found by cutting and flipping bytes of real ones.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, struct.error)
@@ -61,7 +63,7 @@ class Picture:
         depth: bits a channel, 8 or 16.
         format: what the file was. A picture is written as the suffix of its new name says, or as this where that has
             none.
-        grey: the file had no colours. Written without, too, as long as the pixels still have none.
+        grey: the file had no colours. Written without, too, as long as the pixels still have none to be seen.
         lossless: a WebP was stored without loss.
     """
 
@@ -282,7 +284,7 @@ def _quantised(picture: Picture, depth: int) -> Samples:
     top = 2**depth - 1
     values = (torch.cat(planes, dim=-1).clamp(0, 1) * top + 0.5).floor()
     samples: Samples = values.numpy().astype(np.uint16 if depth == 16 else np.uint8)
-    if picture.grey and bool((samples[..., :2] == samples[..., 1:3]).all()):
+    if picture.grey and float((pixels.amax(-1) - pixels.amin(-1)).max()) < _COLOURLESS:
         return np.delete(samples, (1, 2), axis=2)
     return samples
 

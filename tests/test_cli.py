@@ -12,6 +12,7 @@ import pytest
 import torch
 from visage.cli import main
 from visage.cli.images import Picture, load_image, save_image
+from visage.models import builtin
 from visage.models.upscaler import resize_frames
 
 
@@ -95,6 +96,16 @@ def test_sixteen_bits_alpha_and_the_workflow_come_through(visage, photograph, tm
     assert result.metadata.text == {"workflow": "{}"}
     assert torch.equal(result.alpha, load_image(source).alpha)
     assert cv2.imread(str(tmp_path / "out" / "deep.png"), cv2.IMREAD_UNCHANGED).dtype == np.uint16
+
+
+def test_a_black_and_white_photograph_stays_one(visage, photograph, tmp_path) -> None:
+    """In the file, too: matching the colours leaves a face grey but for the last digits."""
+    source = tmp_path / "in" / "grey.png"
+    save_image(source, Picture(photograph.mean(-1, keepdim=True).expand(-1, -1, 3), grey=True))
+    assert visage("restore", source, restorer=builtin.FOLDER / f"{builtin.RESTORER}.safetensors") == 0
+    before, after = load_image(source), load_image(tmp_path / "out" / "grey.png")
+    assert before.grey and after.grey
+    assert float((after.pixels - before.pixels).abs().max()) > 0.02
 
 
 @pytest.mark.parametrize("with_network", [False, True])

@@ -161,6 +161,11 @@ def test_a_grey_picture_stays_grey_until_it_gets_colour(tmp_path: Path) -> None:
     picture = load_image(store(tmp_path / "a.png", noise(6, 5), icc_profile=GREY_PROFILE))
     assert torch.equal(picture.pixels[..., 0], picture.pixels[..., 2])
     save_image(tmp_path / "grey.png", picture)
+    # A tenth of a level is no colour, even where it is rounded to one.
+    picture.pixels[1, 1] = torch.tensor([100.45, 100.45, 100.55]) / 255
+    save_image(tmp_path / "rounded.png", picture)
+    with Image.open(tmp_path / "rounded.png") as rounded:
+        assert rounded.mode == "L" and rounded.getpixel((1, 1)) == 100
     picture.pixels[2, 2, 0] = 1 - picture.pixels[2, 2, 0].round()
     save_image(tmp_path / "coloured.png", picture)
     with Image.open(tmp_path / "grey.png") as grey, Image.open(tmp_path / "coloured.png") as coloured:
