@@ -17,12 +17,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             # Names of files may hold what the terminal cannot show.
             stream.reconfigure(errors="backslashreplace")
     # Late, so that `import visage.cli` stays cheap and a wrong option is told at once.
-    from . import detect, face_report, models, refine, restore
+    from . import detect, models, refine, report, restore
 
     parser = argparse.ArgumentParser(prog="visage", description="Find, restore and refine faces in pictures.")
     parser.add_argument("--version", action="version", version=f"visage {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in (restore, refine, detect, face_report, models):
+    for command in (restore, refine, detect, report, models):
         command.add_parser(commands)
     arguments = parser.parse_args(argv)
     try:

@@ -9,9 +9,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ..models.restorers import InvalidOutputError
+from ..pipeline import RefinementError, RestorationError
 from .images import ImageError, Picture, check_format, load_image
 from .inputs import Job, Plan
 
+# What may come of working on pictures, besides results.
+UNDONE = (ValueError, RuntimeError, MemoryError, InvalidOutputError, RestorationError, RefinementError)
 # What may come of writing one picture, of drawing on it and of resizing it for that.
 UNWRITTEN = (ImageError, OSError, ValueError, RuntimeError, MemoryError)
 
@@ -37,17 +41,15 @@ class Batch:
 
 @dataclass
 class Failures:
-    """Inputs on which something failed, and why. The work goes on with the others."""
+    """Inputs on which something failed, and why. The work goes on with the others.
 
-    reasons: dict[str, str] = field(default_factory=dict)
+    Attributes:
+        problems: what was wrong before any picture was read.
+        reasons: what went wrong, by input.
+    """
+
     problems: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, plan: Plan) -> Failures:
-        """Begins with what is known before any picture is read; results that are there already are only told."""
-        for path in plan.existing:
-            print(f"{path} is there already. Add --overwrite to replace it.", file=sys.stderr)
-        return cls(problems=plan.problems)
+    reasons: dict[str, str] = field(default_factory=dict)
 
     def add(self, job: Job, error: Exception) -> None:
         self.reasons[str(job.source)] = _told(error)
@@ -61,8 +63,14 @@ class Failures:
         for problem in self.problems:
             print(problem, file=sys.stderr)
         for source, reason in self.reasons.items():
-            print(reason if source in reason else f"{source}: {reason}", file=sys.stderr)
+            print(reason if reason.startswith(f"{source}:") else f"{source}: {reason}", file=sys.stderr)
         return int(bool(self.reasons or self.problems))
+
+
+def tell_existing(plan: Plan) -> None:
+    """Prints which results are there already, before any picture is read."""
+    for path in plan.existing:
+        print(f"{path} is there already. Add --overwrite to replace it.", file=sys.stderr)
 
 
 def batches(jobs: Sequence[Job], size: int, failures: Failures, *, written: bool = True) -> Iterator[Batch]:

@@ -9,17 +9,16 @@ from pathlib import Path
 from ..faces.described import as_data
 from ..models.weights import WeightsError
 from . import options
-from .batches import Failures, batches
+from .batches import UNDONE, Failures, batches, tell_existing
 from .inputs import InputError, plan_drawings, refuse_report
-from .models import Subparsers
-from .report import finish, frame_described
+from .json_report import finish, frame_described
 from .results import draw
 
 
-def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: options.Subparsers[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("detect", help="find faces in pictures")
     options.add_inputs(parser)
-    options.add_detection(parser)
+    options.add_selection(parser)
     parser.add_argument("--draw", metavar="DIR", type=Path, help="write pictures with the faces drawn on them here")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write boxes, scores and landmarks here")
     parser.add_argument("--overwrite", action="store_true", help="replace drawings that are there")
@@ -36,12 +35,13 @@ def run(arguments: argparse.Namespace) -> int:
     except (InputError, OSError, WeightsError) as error:
         print(error, file=sys.stderr)
         return 1
-    failures = Failures.of(todo)
+    tell_existing(todo)
+    failures = Failures(todo.problems)
     frames = []
     for batch in batches(todo.jobs, arguments.batch, failures, written=arguments.draw is not None):
         try:
             found = detector.detect(batch.frames, options.detection_of(arguments))
-        except (ValueError, RuntimeError, MemoryError) as error:
+        except UNDONE as error:
             failures.add_all(batch.jobs, error)
             continue
         width, height = batch.size

@@ -1,8 +1,8 @@
 """Reading and writing picture files without losing what is in them.
 
 PNG, JPEG, WebP, TIFF and BMP. Pixels become float RGB and go back to the depth they came with, and a pixel that was
-not changed comes back as it was wherever the format itself loses nothing. Pillow reads and writes 8 bits a channel,
-:mod:`.deep_images` 16.
+not changed comes back as it was wherever the format itself loses nothing. Pillow reads 8 bits a channel, OpenCV 16;
+:mod:`.encoders` makes the files.
 """
 
 from __future__ import annotations
@@ -16,18 +16,16 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..models.atomic import replacing
-from . import deep_images
-from .deep_images import Samples
+from .encoders import BLUE_FIRST, Format, Samples, encode
 from .metadata import Metadata, read_metadata
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
-
-Format = Literal["PNG", "JPEG", "WEBP", "TIFF", "BMP"]
 
 SUFFIXES: dict[str, Format] = {
     ".png": "PNG",
@@ -40,7 +38,6 @@ SUFFIXES: dict[str, Format] = {
     ".bmp": "BMP",
 }
 _FORMATS = tuple(sorted(set(SUFFIXES.values())))
-_QUALITY = 95
 # Colours of less than half a level of 8 bits are what calculating left, as matching the colour of a grey face does.
 _COLOURLESS = 0.5 / 255
 
@@ -128,7 +125,7 @@ def save_image(path: Path, picture: Picture) -> None:
     samples = _quantised(picture, 16 if picture.depth == 16 and fmt in ("PNG", "TIFF") else 8)
     metadata = picture.metadata.for_colours(1 if samples.shape[2] < 3 else 3)
     try:
-        coded = _encode(samples, fmt, metadata, picture.lossless)
+        coded = encode(samples, fmt, metadata, picture.lossless)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as unfinished:
             unfinished.write_bytes(coded)
@@ -213,7 +210,7 @@ def _tags(image: ImageFile) -> Any:
 
 def _deep_samples(image: ImageFile, data: bytes) -> tuple[Samples, bool]:
     """RGB or RGBA samples of 16 bits, and whether the file is grey."""
-    samples = deep_images.decode(data)
+    samples = _decoded_by_opencv(data)
     if image.format == "PNG":
         grey = data[25] in (0, 4)
     else:
@@ -223,6 +220,20 @@ def _deep_samples(image: ImageFile, data: bytes) -> tuple[Samples, bool]:
         if image.mode == "RGB":
             samples = samples[..., :3]  # further channels that are not said to be alpha
     return np.repeat(samples, 3, axis=2) if samples.shape[2] == 1 else samples, grey
+
+
+def _decoded_by_opencv(data: bytes) -> NDArray[np.uint16]:
+    """The samples of a 16-bit PNG or TIFF as ``[H, W, C]``: grey, RGB or RGBA. A TIFF comes out upright.
+
+    Raises ``ValueError`` where OpenCV cannot read it as 16 bits a channel.
+    """
+    import cv2
+
+    as_stored = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+    samples: NDArray[np.uint16] | None = cv2.imdecode(np.frombuffer(data, np.uint8), as_stored)
+    if samples is None or samples.dtype != np.uint16:
+        raise ValueError("not readable as 16 bits a channel")
+    return samples[..., None] if samples.ndim == 2 else samples[..., BLUE_FIRST[: samples.shape[2]]]
 
 
 def _shallow_samples(image: Image) -> tuple[Samples, bool]:
@@ -287,34 +298,3 @@ def _quantised(picture: Picture, depth: int) -> Samples:
     if picture.grey and float((pixels.amax(-1) - pixels.amin(-1)).max()) < _COLOURLESS:
         return np.delete(samples, (1, 2), axis=2)
     return samples
-
-
-def _encode(samples: Samples, fmt: Format, metadata: Metadata, lossless: bool) -> bytes:
-    from PIL import Image
-
-    if fmt == "TIFF":
-        return deep_images.encode_tiff(samples, metadata)
-    if samples.dtype == np.uint16:
-        return deep_images.encode_png(samples, metadata)
-    if fmt == "BMP" and samples.shape[2] == 4:
-        return deep_images.encode_bmp(samples)
-    file = io.BytesIO()
-    image = Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)
-    image.save(file, fmt, **_options(fmt, metadata, lossless))
-    return file.getvalue()
-
-
-def _options(fmt: Format, metadata: Metadata, lossless: bool) -> dict[str, object]:
-    """What Pillow's writer of a format is given. It takes ``None`` for nothing with none of them."""
-    common = {"icc_profile": metadata.icc, "exif": metadata.marked_exif, "xmp": metadata.xmp}
-    options: dict[str, object]
-    match fmt:
-        case "PNG":
-            return deep_images.png_options(metadata)
-        case "JPEG":
-            options = {"quality": _QUALITY, "subsampling": 0, "dpi": metadata.dpi, **common}
-        case "WEBP":
-            options = {"quality": _QUALITY, "lossless": lossless, "exact": True, **common}
-        case _:
-            options = {"dpi": metadata.dpi}
-    return {name: value for name, value in options.items() if value is not None}

@@ -13,10 +13,9 @@ from pathlib import Path
 from ..models.catalogue import CATALOGUE, KINDS, Kind, KnownWeights, by_file_name, by_name, by_sha256, licence_line
 from ..models.convert import convert
 from ..models.download import DownloadError, download, sha256_of
-from ..models.locations import available, find_weights, folder_for
+from ..models.locations import as_meant, available, find_weights, folder_for
 from ..models.weights import WeightsError
-
-Subparsers = argparse._SubParsersAction  # the type has no public name
+from .options import Subparsers
 
 
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
@@ -203,9 +202,11 @@ def _verify_one(name: str | Path, extra: Sequence[Path]) -> None:
 
 def _find_any(name: str | Path, extra: Sequence[Path]) -> Path:
     """A file, or weights of the kind that the catalogue says, or of whichever kind a folder has."""
+    if as_meant(name).is_file():
+        return as_meant(name)
     known = by_name(str(name)) or by_file_name(str(name))
-    if known is not None or Path(name).is_file():
-        return find_weights(name, known.kind if known else "detector", extra)
+    if known is not None:
+        return find_weights(name, known.kind, extra)
     for kind in KINDS:
         for path in available(kind, extra):
             if str(name).lower() in (path.name.lower(), path.stem.lower()):

@@ -20,7 +20,9 @@ from ..models.locations import available, find_weights
 from ..models.parsers import Parser, load_parser
 from ..models.restorers import Precision, Restorer, load_restorer
 from .inputs import InputError
-from .setting_options import add_settings, settings_from
+from .setting_options import Group, add_settings, number, settings_from
+
+Subparsers = argparse._SubParsersAction  # the type has no public name
 
 # The quicker one first: it takes a seventeenth of the calculation of the other.
 _PARSERS = ("bisenet", "parsenet")
@@ -33,7 +35,7 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", metavar="D", help="cuda, cuda:1, mps or cpu; default: the best there is")
     parser.add_argument(
-        "--batch", metavar="N", type=count, default=1, help="pictures of one size that are read at once"
+        "--batch", metavar="N", type=number(int, 1), default=1, help="pictures of one size that are read at once"
     )
 
 
@@ -49,14 +51,20 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")
 
 
-def add_detection(parser: argparse.ArgumentParser, *, selection: bool = True) -> None:
-    """How faces are found, and which of them are worked on where the command has no settings of its own for that."""
+def add_detection(parser: argparse.ArgumentParser) -> Group:
+    """How faces are found. The group is for what else says which faces are meant."""
     group = parser.add_argument_group("which faces")
     group.add_argument("--detector", metavar="NAME|FILE", help="default: visage-detect, which is built in")
-    group.add_argument("--confidence", metavar="C", type=share, default=0.5, help="least score of a face (default 0.5)")
+    group.add_argument(
+        "--confidence", metavar="C", type=number(float, 0, 1), default=0.5, help="least score of a face (default 0.5)"
+    )
     group.add_argument("--rotations", action="store_true", help="also find faces on their side or upside down (slower)")
-    if not selection:
-        return
+    return group
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """How faces are found, and which of them are worked on."""
+    group = add_detection(parser)
     add_settings(group, group, Selection)
 
 
@@ -139,17 +147,3 @@ def preferred_file(named: str | None, kind: Kind, preferred: Sequence[str], extr
             continue
     files = available(kind, extra)
     return files[0] if files else find_weights(preferred[0], kind, extra)
-
-
-def share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return value
-
-
-def count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return value

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
-import torch
 from torch import Tensor
 
 from ..faces.face import Faces
@@ -17,33 +17,22 @@ from ..models.detectors import DetectionSettings, Detector
 from ..models.host import TorchHost
 from ..models.refiners import Refiner
 from ..models.refiners.diffusers_engine import SAMPLERS, SCHEDULES, InpaintPrecision, load_inpainter
-from ..models.restorers import InvalidOutputError, Restorer
+from ..models.restorers import Restorer
 from ..models.weights import WeightsError
-from ..pipeline import (
-    PromptSource,
-    Refinement,
-    RefinementError,
-    RefineSettings,
-    RestorationError,
-    Wildcards,
-    refine,
-)
+from ..pipeline import PromptSource, Refinement, RefineSettings, Wildcards, refine
 from . import options
-from .batches import Failures, batches
 from .inputs import InputError, plan, refuse_report
-from .models import Subparsers
-from .report import finish
-from .results import write_results
+from .running import work_through
 from .setting_options import add_settings, settings_from
 
 _AUTO = "auto"
 
 
-def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: options.Subparsers[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("refine", help="repaint the faces in pictures with a diffusion model")
     options.add_inputs(parser)
     options.add_output(parser)
-    options.add_detection(parser, selection=False)
+    options.add_detection(parser)
     model = parser.add_argument_group("the diffusion model")
     model.add_argument(
         "--model",
@@ -103,18 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
     except (InputError, OSError, ValueError, WeightsError) as error:
         print(error, file=sys.stderr)
         return 1
-    failures = Failures.of(todo)
-    frames: list[dict[str, object]] = []
-    progress = tools.host.progress(max(len(todo.jobs), 1), "pictures")
-    for batch in batches(todo.jobs, arguments.batch, failures):
-        try:
-            done = _refine(batch.frames, tools)
-        except (ValueError, RuntimeError, MemoryError, RefinementError, RestorationError, InvalidOutputError) as error:
-            failures.add_all(batch.jobs, error)
-        else:
-            frames += write_results(batch, done.frames, done.outcomes, "refined", failures)
-        progress.advance(len(batch.jobs))
-    return finish(arguments.report, frames, failures)
+    return work_through(todo, arguments.batch, partial(_refine, tools), "refined", tools.host, arguments.report)
 
 
 def _tools(arguments: argparse.Namespace) -> _Tools:
@@ -139,8 +117,7 @@ def _tools(arguments: argparse.Namespace) -> _Tools:
     )
 
 
-@torch.inference_mode()
-def _refine(frames: Tensor, tools: _Tools) -> Refinement:
+def _refine(tools: _Tools, frames: Tensor) -> Refinement:
     height, width = frames.shape[1:3]
     found = tools.detector.detect(frames, tools.detection)
     faces = Faces(width, height, tuple(tuple(some) for some in found))

@@ -1,58 +1,92 @@
-"""What was found and done, as JSON."""
+"""``visage report``: tells how good the pictures of faces are, and whose faces they are."""
 
 from __future__ import annotations
 
-import json
+import argparse
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from ..faces.described import as_data
-from ..models.atomic import replacing
-from ..pipeline import Outcome
-from .batches import Failures
+import torch
+
+from ..models.detectors import Detector
+from ..models.embedders import Embedder, load_embedder
+from ..models.weights import WeightsError
+from ..pipeline import FaceReport, Reference, report_caption, report_data, report_faces, report_text
+from . import options
+from .batches import UNDONE, Batch, Failures, batches, tell_existing
+from .images import ImageError, load_image
+from .inputs import InputError, plan_drawings, refuse_report
+from .json_report import finish, frame_described
+from .results import draw
+
+# The surer one first.
+_EMBEDDERS = ("arcface-ir-se50", "mobilefacenet")
 
 
-def outcome_described(outcome: Outcome) -> dict[str, object]:
-    enlargement = None if outcome.enlargement is None else round(outcome.enlargement, 3)
-    done = {"action": outcome.action, "reason": outcome.reason, "enlargement": enlargement}
-    if outcome.action == "refined":
-        done |= {"prompt": outcome.prompt, "seed": outcome.seed, "denoise": outcome.denoise}
-    if outcome.remark is not None:
-        done |= {"remark": outcome.remark}
-    return as_data(outcome.face) | done
+def add_parser(subparsers: options.Subparsers[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("report", help="tell how good the pictures of faces are, and whose faces they are")
+    options.add_inputs(parser)
+    options.add_selection(parser)
+    parser.add_argument("--reference", metavar="PICTURE", type=Path, help="compare the faces with those of this one")
+    parser.add_argument("--embedder", metavar="NAME|FILE", help="network for --reference; default: ArcFace, if found")
+    parser.add_argument("--draw", metavar="DIR", type=Path, help="write pictures with the faces and words on them here")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write all numbers here")
+    parser.add_argument("--overwrite", action="store_true", help="replace drawings that are there")
+    parser.set_defaults(run=run)
 
 
-def frame_described(
-    source: Path, target: Path | None, width: int, height: int, faces: Iterable[Mapping[str, object]]
-) -> dict[str, object]:
-    return {
-        "input": str(source),
-        "output": None if target is None else str(target),
-        "size": [width, height],
-        "faces": list(faces),
-    }
+@dataclass(frozen=True)
+class _Tools:
+    """Everything that is loaded once for all pictures."""
+
+    detector: Detector
+    embedder: Embedder | None
+    reference: Reference | None
 
 
-def finish(path: Path | None, frames: Iterable[Mapping[str, object]], failures: Failures) -> int:
-    """Writes the report, where one is asked for, tells what failed, and gives the exit code."""
-    code = failures.tell()
-    if path is None:
-        return code
+def run(arguments: argparse.Namespace) -> int:
+    """Returns 0, or 1 where a picture failed."""
     try:
-        _write(path, frames, failures.reasons)
-    except OSError as error:
-        print(f"{path}: the report cannot be written ({error}).", file=sys.stderr)
+        todo = plan_drawings(arguments.inputs, arguments.draw, overwrite=arguments.overwrite)
+        refuse_report(arguments.json, todo)
+        tools = _tools(arguments)
+    except (InputError, ImageError, OSError, WeightsError) as error:
+        print(error, file=sys.stderr)
         return 1
-    return code
+    tell_existing(todo)
+    failures = Failures(todo.problems)
+    frames: list[dict[str, object]] = []
+    for batch in batches(todo.jobs, arguments.batch, failures, written=arguments.draw is not None):
+        try:
+            reports = _reported(batch, tools, arguments)
+        except UNDONE as error:
+            failures.add_all(batch.jobs, error)
+            continue
+        for job, picture, told in zip(batch.jobs, batch.pictures, reports, strict=True):
+            _, *lines = report_text([told]).splitlines()
+            print(f"{job.source}: {len(told)} face{'' if len(told) == 1 else 's'}", *lines, sep="\n")
+            faces, captions = [one.face for one in told], [report_caption(one) for one in told]
+            drawn = arguments.draw is not None and draw(job, picture, faces, failures, captions)
+            frames.append(frame_described(job.source, job.target if drawn else None, *batch.size, report_data(told)))
+    return finish(arguments.json, frames, failures)
 
 
-def _write(path: Path, frames: Iterable[Mapping[str, object]], failures: Mapping[str, str]) -> None:
-    """The file appears only when it is whole."""
-    report = {
-        "frames": list(frames),
-        "errors": [{"input": source, "error": reason} for source, reason in failures.items()],
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as unfinished:
-        unfinished.write_text(json.dumps(report, indent=1), encoding="utf-8")
+def _tools(arguments: argparse.Namespace) -> _Tools:
+    host = options.host_of(arguments)
+    detector = options.detector_of(arguments, host)
+    if arguments.reference is None:
+        return _Tools(detector, None, None)
+    path = options.preferred_file(arguments.embedder, "embedder", _EMBEDDERS, arguments.models)
+    frames = load_image(arguments.reference).pixels[None]
+    found = options.faces_of(frames, detector, arguments)
+    if found.count == 0:
+        raise InputError(f"There is no face in {arguments.reference} to compare with.")
+    return _Tools(detector, load_embedder(path, host), Reference(frames, found, by_place=False))
+
+
+@torch.inference_mode()
+def _reported(batch: Batch, tools: _Tools, arguments: argparse.Namespace) -> Sequence[Sequence[FaceReport]]:
+    faces = options.faces_of(batch.frames, tools.detector, arguments)
+    return report_faces(batch.frames, faces, tools.embedder, tools.reference)

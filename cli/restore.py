@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from ..faces.face import Faces
@@ -15,27 +15,24 @@ from ..models.detectors import DetectionSettings, Detector
 from ..models.host import TorchHost
 from ..models.locations import find_weights
 from ..models.parsers import Parser
-from ..models.restorers import InvalidOutputError, Restorer
+from ..models.restorers import Restorer
 from ..models.upscaler import Upscaler, load_upscaler, resize_frames
 from ..models.weights import WeightsError
-from ..pipeline import Restoration, RestorationError, RestoreSettings, restore
+from ..pipeline import Restoration, RestoreSettings, restore
 from . import options
-from .batches import Failures, batches
 from .inputs import InputError, plan, refuse_report
-from .models import Subparsers
-from .report import finish
-from .results import write_results
-from .setting_options import add_settings, settings_from
+from .running import work_through
+from .setting_options import add_settings, number, settings_from
 
 # Those that say which faces are meant are among the options that commands share.
 _SETTINGS = ("fidelity", "strength", "colour_match", "mask_shape", "feather", "alignment", "steps", "seed", "adain")
 
 
-def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: options.Subparsers[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("restore", help="restore the faces in pictures")
     options.add_inputs(parser)
     options.add_output(parser)
-    options.add_detection(parser)
+    options.add_selection(parser)
     look = parser.add_argument_group("how faces are restored")
     look.add_argument("--restorer", metavar="NAME|FILE", help="default: visage-restore, which is built in")
     add_settings(look, look, RestoreSettings, only=_SETTINGS)
@@ -44,7 +41,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     look.add_argument("--skip-failed", action="store_true", help="leave a face as it was if the network fails on it")
     frame = parser.add_argument_group("the whole picture")
     frame.add_argument(
-        "--upscale", metavar="N", type=_factor, help="enlarge N times (default 1, or the upscaler's own)"
+        "--upscale", metavar="N", type=number(float, 0.1, 8), help="enlarge N times (default 1, or the upscaler's own)"
     )
     frame.add_argument("--upscaler", metavar="FILE", help="network for the background (Real-ESRGAN kind)")
     told = parser.add_argument_group("what else is written")
@@ -85,18 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     except (InputError, OSError, WeightsError) as error:
         print(error, file=sys.stderr)
         return 1
-    failures = Failures.of(todo)
-    frames: list[dict[str, object]] = []
-    progress = tools.host.progress(max(len(todo.jobs), 1), "pictures")
-    for batch in batches(todo.jobs, arguments.batch, failures):
-        try:
-            done = _restore(batch.frames, tools)
-        except (ValueError, RuntimeError, MemoryError, RestorationError, InvalidOutputError) as error:
-            failures.add_all(batch.jobs, error)
-        else:
-            frames += write_results(batch, done.frames, done.outcomes, "restored", failures)
-        progress.advance(len(batch.jobs))
-    return finish(arguments.report, frames, failures)
+    return work_through(todo, arguments.batch, partial(_restore, tools), "restored", tools.host, arguments.report)
 
 
 def _tools(arguments: argparse.Namespace) -> _Tools:
@@ -116,8 +102,7 @@ def _tools(arguments: argparse.Namespace) -> _Tools:
     )
 
 
-@torch.inference_mode()
-def _restore(frames: Tensor, tools: _Tools) -> Restoration:
+def _restore(tools: _Tools, frames: Tensor) -> Restoration:
     height, width = frames.shape[1:3]
     found = tools.detector.detect(frames, tools.detection)
     faces = Faces(width, height, tuple(tuple(some) for some in found))
@@ -127,10 +112,3 @@ def _restore(frames: Tensor, tools: _Tools) -> Restoration:
     elif tools.upscale != 1:
         background = resize_frames(frames, tools.upscale)
     return restore(frames, faces, tools.restorer, tools.host, tools.settings, background, parser=tools.parser)
-
-
-def _factor(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 8:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 8")
-    return value

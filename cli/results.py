@@ -19,7 +19,7 @@ from ..pipeline import Done, Outcome, outcome_reasons, outcome_summary
 from .batches import UNWRITTEN, Batch, Failures
 from .images import ImageError, Picture, save_image
 from .inputs import Job
-from .report import frame_described, outcome_described
+from .json_report import frame_described, outcome_described
 
 # Side of the aligned crops of faces.
 _CROP = 512
@@ -59,7 +59,7 @@ def write_result(job: Job, picture: Picture, pixels: Tensor, outcomes: Sequence[
         ImageError: as :func:`~.images.save_image`.
     """
     same = pixels.shape == picture.pixels.shape and torch.equal(pixels, picture.pixels)
-    if same and job.source.suffix == job.target.suffix:
+    if same:
         # Nothing was done: not even the loss of another JPEG compression.
         _copy(job)
     else:

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 from ..fields import Setting, build, settings_of
 
 T = TypeVar("T")
+N = TypeVar("N", int, float)
 
 
 class Group(Protocol):
@@ -52,22 +53,24 @@ def _add(group: Group, setting: Setting, choices: Sequence[str]) -> None:
         group.add_argument(option, choices=list(choices), default=setting.default, help=text, **names)
     else:
         metavar = {int: "N", float: "X", str: "TEXT"}[setting.kind]
-        group.add_argument(option, metavar=metavar, type=_reader(setting), default=setting.default, help=text, **names)
+        # The step is for widgets: here any number between the bounds is fine.
+        read = str if setting.kind is str else number(setting.kind, setting.low, setting.high)
+        group.add_argument(option, metavar=metavar, type=read, default=setting.default, help=text, **names)
 
 
-def _reader(setting: Setting) -> Callable[[str], Any]:
-    """Reads a value and refuses what is out of bounds. Steps are for widgets: here any number between is fine."""
+def number(kind: type[N], low: float | None = None, high: float | None = None) -> Callable[[str], N]:
+    """Reads the value of an option and refuses what is out of bounds."""
 
-    def read(text: str) -> Any:
-        value = setting.kind(text)
-        if setting.low is not None and not value >= setting.low:
-            raise argparse.ArgumentTypeError(f"{text} is less than {setting.low:g}")
-        if setting.high is not None and not value <= setting.high:
-            raise argparse.ArgumentTypeError(f"{text} is more than {setting.high:g}")
+    def read(text: str) -> N:
+        value = kind(text)
+        if low is not None and not value >= low:
+            raise argparse.ArgumentTypeError(f"{text} is less than {low:g}")
+        if high is not None and not value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is more than {high:g}")
         return value
 
     # What argparse calls it where the text is no number.
-    read.__name__ = setting.kind.__name__
+    read.__name__ = "whole number" if kind is int else "number"
     return read
 
 

@@ -318,7 +318,7 @@ def test_failures_are_told_where_the_report_cannot_be(visage, photograph, tmp_pa
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("visage.cli.report._write", full)
+    monkeypatch.setattr("visage.cli.json_report._write", full)
     assert visage("detect", tmp_path / "in", "--json", tmp_path / "told.json") == 1
     error = capsys.readouterr().err
     assert "broken.png" in error

@@ -141,7 +141,7 @@ def test_every_setting_is_an_option_with_its_bounds(capsys: pytest.CaptureFixtur
     for option, value, words in (
         ("--denoise", "1.5", "1.5 is more than 1"),
         ("--steps", "0", "0 is less than 1"),
-        ("--steps", "many", "invalid int value"),
+        ("--steps", "many", "invalid whole number value"),
         ("--cfg", "nan", "nan is less than 0"),
         ("--sampler", "fast", "invalid choice"),
         ("--shape", "mask", "invalid choice"),

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from visage.cli import detect as cli_detect
-from visage.cli import face_report as cli_face_report
 from visage.cli import models as cli_models
 from visage.cli import refine as cli_refine
+from visage.cli import report as cli_report
 from visage.cli import restore as cli_restore
 from visage.models.catalogue import CATALOGUE, KnownWeights, by_name
 from visage.models.locations import search_folders
@@ -148,7 +148,7 @@ def test_defaults_that_migrating_names_are_those_of_the_nodes() -> None:
 def commands() -> dict[str, argparse.ArgumentParser]:
     """The parsers of ``visage restore`` and so on, by these names."""
     subparsers = argparse.ArgumentParser(prog="visage").add_subparsers()
-    for module in (cli_restore, cli_refine, cli_detect, cli_face_report, cli_models):
+    for module in (cli_restore, cli_refine, cli_detect, cli_report, cli_models):
         module.add_parser(subparsers)
     return dict(subparsers.choices)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from visage.cli.report import outcome_described
+from visage.cli.json_report import outcome_described
 from visage.faces.face import Face, Faces
 from visage.faces.selection import Selection
 from visage.models.host import TorchHost

@@ -1,6 +1,7 @@
-"""What Pillow cannot do with pictures: 16 bits a channel, and transparency in BMP.
+"""Picture files of samples and metadata.
 
-OpenCV reads and writes the samples; the metadata, which it drops, is put in here.
+Pillow writes most of them. It cannot write 16 bits a channel nor transparency in BMP: there OpenCV writes the samples,
+and the metadata, which it drops, is put in here. TIFF is written here altogether.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,34 +17,61 @@ from numpy.typing import NDArray
 from .metadata import Metadata
 
 Samples = NDArray[np.uint8] | NDArray[np.uint16]
+Format = Literal["PNG", "JPEG", "WEBP", "TIFF", "BMP"]
 
+_QUALITY = 95
 _PNG_SIGNATURE = 8
-_SWAPPED = [2, 1, 0, 3]  # OpenCV keeps blue first
+BLUE_FIRST = [2, 1, 0, 3]  # the order of OpenCV
 
 
-def decode(data: bytes) -> NDArray[np.uint16]:
-    """The samples of a 16-bit PNG or TIFF as ``[H, W, C]``: grey, RGB or RGBA. A TIFF comes out upright.
+def encode(samples: Samples, fmt: Format, metadata: Metadata, lossless: bool) -> bytes:
+    """A picture file of ``[H, W, C]`` samples: grey or RGB, each with or without alpha.
+
+    Args:
+        samples: of 8 bits; of 16 for PNG and TIFF.
+        lossless: of WebP.
 
     Raises:
-        ValueError: OpenCV cannot read it as 16 bits a channel.
+        OSError, ValueError, struct.error: the format does not hold such a picture, or such metadata.
     """
-    import cv2
+    from PIL import Image
 
-    as_stored = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
-    samples: NDArray[np.uint16] | None = cv2.imdecode(np.frombuffer(data, np.uint8), as_stored)
-    if samples is None or samples.dtype != np.uint16:
-        raise ValueError("not readable as 16 bits a channel")
-    return samples[..., None] if samples.ndim == 2 else samples[..., _SWAPPED[: samples.shape[2]]]
+    if fmt == "TIFF":
+        return _tiff(samples, metadata)
+    if samples.dtype == np.uint16:
+        return _png(samples, metadata)
+    if fmt == "BMP" and samples.shape[2] == 4:
+        return _bmp(samples)
+    file = io.BytesIO()
+    image = Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)
+    image.save(file, fmt, **_pillow_options(fmt, metadata, lossless))
+    return file.getvalue()
 
 
-def encode_png(samples: Samples, metadata: Metadata) -> bytes:
+def _pillow_options(fmt: Format, metadata: Metadata, lossless: bool) -> dict[str, object]:
+    """What Pillow's writer of a format is given. It takes ``None`` for nothing with none of them."""
+    common = {"icc_profile": metadata.icc, "exif": metadata.marked_exif, "xmp": metadata.xmp}
+    options: dict[str, object]
+    match fmt:
+        case "PNG":
+            return _png_options(metadata)
+        case "JPEG":
+            options = {"quality": _QUALITY, "subsampling": 0, "dpi": metadata.dpi, **common}
+        case "WEBP":
+            options = {"quality": _QUALITY, "lossless": lossless, "exact": True, **common}
+        case _:
+            options = {"dpi": metadata.dpi}
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _png(samples: Samples, metadata: Metadata) -> bytes:
     """A PNG file of ``[H, W, C]`` samples: grey or RGB, each with or without alpha."""
     coded = _coded_by_opencv(".png", samples)
     header_end = _PNG_SIGNATURE + 25  # IHDR: length, type, 13 bytes, checksum
     return coded[:header_end] + _png_metadata(metadata) + coded[header_end:]
 
 
-def encode_bmp(samples: Samples) -> bytes:
+def _bmp(samples: Samples) -> bytes:
     """A BMP file of ``[H, W, 4]`` samples of 8 bits, which says that the fourth is alpha; Pillow's does not."""
     return _coded_by_opencv(".bmp", samples)
 
@@ -52,7 +81,7 @@ def _coded_by_opencv(suffix: str, samples: Samples) -> bytes:
 
     if samples.shape[2] == 2:
         samples = samples[..., [0, 0, 0, 1]]  # OpenCV has no grey with alpha
-    ordered = samples[..., _SWAPPED[: samples.shape[2]]] if samples.shape[2] > 1 else samples
+    ordered = samples[..., BLUE_FIRST[: samples.shape[2]]] if samples.shape[2] > 1 else samples
     coded: Samples = cv2.imencode(suffix, np.ascontiguousarray(ordered))[1]
     return coded.tobytes()
 
@@ -62,7 +91,7 @@ def _png_metadata(metadata: Metadata) -> bytes:
     from PIL import Image
 
     file = io.BytesIO()
-    Image.new("L", (1, 1)).save(file, "PNG", **png_options(metadata))
+    Image.new("L", (1, 1)).save(file, "PNG", **_png_options(metadata))
     coded, at, chunks = file.getvalue(), _PNG_SIGNATURE, []
     while at < len(coded):
         length, kind = struct.unpack_from(">L4s", coded, at)
@@ -72,7 +101,7 @@ def _png_metadata(metadata: Metadata) -> bytes:
     return b"".join(chunks)
 
 
-def png_options(metadata: Metadata) -> dict[str, object]:
+def _png_options(metadata: Metadata) -> dict[str, object]:
     """What Pillow's PNG writer is given to write the metadata."""
     options: dict[str, object] = {
         "pnginfo": metadata.png_text(),
@@ -83,7 +112,7 @@ def png_options(metadata: Metadata) -> dict[str, object]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def encode_tiff(samples: Samples, metadata: Metadata) -> bytes:
+def _tiff(samples: Samples, metadata: Metadata) -> bytes:
     """A TIFF file of ``[H, W, C]`` samples of 8 or 16 bits: grey or RGB, each with or without alpha.
 
     Written here, as one strip compressed with Deflate after horizontal differencing (TIFF 6.0, section 14), because
