@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, Generic, TypeVar
 
 import comfy.model_management
@@ -32,10 +33,29 @@ class _Patched(Generic[M]):
         return self._dtype
 
     def bring(self, working_bytes: int) -> torch.device:
-        # Without force_full_load the legacy patcher may leave plain layers behind on the CPU when memory is short.
-        comfy.model_management.load_models_gpu([self._patcher], memory_required=working_bytes, force_full_load=True)
+        management = comfy.model_management
         device: torch.device = self._patcher.load_device
+        loaded = [entry for entry in management.current_loaded_models if entry.model is self._patcher]
+        if not loaded or not self._lies_on(device):
+            # Without force_full_load the legacy patcher may leave plain layers behind on the CPU when memory is short.
+            management.load_models_gpu([self._patcher], memory_required=working_bytes, force_full_load=True)
+            if not self._lies_on(device):
+                # With --novram it leaves them behind whatever it is asked for.
+                self._patcher.model.to(device)
+                self._patcher.model.model_loaded_weight_memory = self._patcher.model_size()
+        elif device.type != "cpu":
+            # The dynamic patcher would carry every plain layer over anew if it were told to load what is there.
+            wanted = working_bytes + management.extra_reserved_memory()
+            if management.get_free_memory(device) < wanted:
+                management.free_memory(wanted, device, keep_loaded=loaded, for_dynamic=self._patcher.is_dynamic())
         return device
+
+    def _lies_on(self, device: torch.device) -> bool:
+        module = self._patcher.model
+        return all(
+            tensor.device.type == device.type and device.index in (None, tensor.device.index)
+            for tensor in itertools.chain(module.parameters(), module.buffers())
+        )
 
 
 class Bar:
@@ -76,7 +96,10 @@ class ComfyHost:
         return _Patched(patcher, dtype)
 
     def free_bytes(self) -> int:
-        return int(comfy.model_management.get_free_memory(comfy.model_management.get_torch_device()))
+        device = comfy.model_management.get_torch_device()
+        # A patcher counts what its dynamic neighbours give up on demand, too. Without that, batches and tiles would be
+        # small whenever a diffusion model is loaded.
+        return int((self.patchers[0] if self.patchers else comfy.model_management).get_free_memory(device))
 
     def progress(self, total: int, label: str) -> Progress:
         return Bar(total)

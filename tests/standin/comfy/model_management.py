@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import torch
 
 
@@ -33,6 +35,18 @@ def intermediate_dtype() -> torch.dtype:
     return torch.float16 if args.fp16_intermediates else torch.float32
 
 
+class LoadedModel:
+    def __init__(self, model: object) -> None:
+        self._model = weakref.ref(model)
+
+    @property
+    def model(self) -> object:
+        return self._model()
+
+
+current_loaded_models: list[LoadedModel] = []
+
+
 def get_free_memory(dev: torch.device | None = None) -> int:
     return 4 * 1024**3
 
@@ -40,6 +54,7 @@ def get_free_memory(dev: torch.device | None = None) -> int:
 def load_models_gpu(models: list, memory_required: int = 0, force_full_load: bool = False) -> None:
     for model in models:
         model.model.to(model.load_device)
+        current_loaded_models.append(LoadedModel(model))
 
 
 def is_oom(error: BaseException) -> bool:

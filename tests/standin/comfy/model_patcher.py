@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from . import model_management
+
 
 class ModelPatcher:
     def __init__(self, model: torch.nn.Module, load_device: torch.device, offload_device: torch.device) -> None:
@@ -13,6 +15,9 @@ class ModelPatcher:
 
     def is_dynamic(self) -> bool:
         return False
+
+    def get_free_memory(self, device: torch.device) -> int:
+        return model_management.get_free_memory(device)
 
 
 CoreModelPatcher = ModelPatcher
