@@ -18,10 +18,17 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 # What is said of it by MPS, and by CUDA and ROCm where they notice it late (``AcceleratorError`` since PyTorch 2.8); by
-# cuDNN and cuBLAS; by CPUs under Linux and under Windows; and of a tensor beyond what MPS takes at all.
+# cuDNN, cuBLAS and MIOpen, and by cuDNN where no way of convolving finds room; by Intel's GPUs; by CPUs under Linux and
+# under Windows; and of a tensor beyond what MPS takes at all.
 _OUT_OF_MEMORY = (
     "out of memory",
     "_ALLOC_FAILED",
+    "miopenStatusAllocFailed",
+    "Unable to find a valid cuDNN algorithm",
+    "unable to find an engine to execute",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "OUT_OF_DEVICE_MEMORY",
+    "OUT_OF_HOST_MEMORY",
     "can't allocate memory",
     "not enough memory",
     "Invalid buffer size",
@@ -165,7 +172,12 @@ class TorchHost:
 
     def free_bytes(self) -> int:
         if self.device.type == "cuda":
-            return torch.cuda.mem_get_info(self.device)[0]
+            # What PyTorch keeps for itself and does not use is as good as free.
+            kept = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+            return torch.cuda.mem_get_info(self.device)[0] + kept
+        if self.device.type == "xpu":
+            kept = torch.xpu.memory_reserved(self.device) - torch.xpu.memory_allocated(self.device)
+            return torch.xpu.mem_get_info(self.device)[0] + kept
         import psutil
 
         return int(psutil.virtual_memory().available)
@@ -182,6 +194,8 @@ class TorchHost:
     def release(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+        elif self.device.type == "xpu":
+            torch.xpu.empty_cache()
         elif self.device.type == "mps":
             torch.mps.empty_cache()
 
@@ -196,6 +210,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 def _best_device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
+    if torch.xpu.is_available():
+        return torch.device("xpu")
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")

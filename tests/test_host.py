@@ -10,7 +10,7 @@ from visage.models.host import TorchHost, in_batches
 
 HOST = TorchHost("cpu", quiet=True)
 
-# As PyTorch's devices, cuDNN and cuBLAS say it.
+# As PyTorch's devices, cuDNN, cuBLAS and MIOpen say it.
 SHORT = (
     "MPS backend out of memory (MPS allocated: 17.9 GB, other allocations: 1 GB, max allowed: 18.1 GB).",
     "Invalid buffer size: 24.00 GiB",
@@ -19,6 +19,11 @@ SHORT = (
     "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API call",
     "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
     "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+    "Unable to find a valid cuDNN algorithm to run convolution",
+    "GET was unable to find an engine to execute this computation",
+    "miopenStatusAllocFailed",
+    "level_zero backend failed with error: 39 (UR_RESULT_ERROR_OUT_OF_DEVICE_MEMORY)",
 )
 
 
@@ -49,7 +54,16 @@ def test_batches_are_halved_on_every_device(words: str) -> None:
 def test_memory_is_given_back_where_it_was_short(monkeypatch: pytest.MonkeyPatch) -> None:
     emptied: list[str] = []
     monkeypatch.setattr("torch.cuda.empty_cache", lambda: emptied.append("cuda"))
+    monkeypatch.setattr("torch.xpu.empty_cache", lambda: emptied.append("xpu"))
     monkeypatch.setattr("torch.mps.empty_cache", lambda: emptied.append("mps"))
-    for device in ("cpu", "cuda", "mps"):
+    for device in ("cpu", "cuda", "xpu", "mps"):
         TorchHost(device, quiet=True).release()
-    assert emptied == ["cuda", "mps"]
+    assert emptied == ["cuda", "xpu", "mps"]
+
+
+@pytest.mark.parametrize("kind", ["cuda", "xpu"])
+def test_what_pytorch_keeps_unused_counts_as_free(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"torch.{kind}.mem_get_info", lambda device: (1_000, 8_000))
+    monkeypatch.setattr(f"torch.{kind}.memory_reserved", lambda device: 6_000)
+    monkeypatch.setattr(f"torch.{kind}.memory_allocated", lambda device: 2_500)
+    assert TorchHost(kind, quiet=True).free_bytes() == 4_500
