@@ -10,24 +10,8 @@ from pathlib import Path
 
 from . import builtin
 from .catalogue import Kind, KnownWeights, by_file_name, by_name, of_kind
+from .folders import FOLDERS, SUFFIXES, may_be
 
-_PICKLES = (".pth", ".pt", ".ckpt")
-# In the order in which a name without suffix is resolved: the safe format first.
-_SUFFIXES: dict[Kind, tuple[str, ...]] = {
-    "detector": (".safetensors", ".sft", *_PICKLES, ".onnx"),
-    "restorer": (".safetensors", ".sft", *_PICKLES),
-    "parser": (".safetensors", ".sft", *_PICKLES),
-    "embedder": (".safetensors", ".sft", *_PICKLES, ".onnx"),
-    "upscaler": (".safetensors", ".sft", *_PICKLES),
-}
-# Sub-folders of ComfyUI's models folder, as packs for faces have come to use them. Upscalers restore faces too.
-_COMFYUI_FOLDERS: dict[Kind, tuple[str, ...]] = {
-    "detector": ("facedetection", "ultralytics/bbox", "ultralytics/segm", "detection", "ultralytics"),
-    "restorer": ("facerestore_models", "face_restore", "upscale_models"),
-    "parser": ("facedetection",),
-    "embedder": ("facedetection",),
-    "upscaler": ("upscale_models",),
-}
 _CACHE_FOLDERS: dict[Kind, str] = {
     "detector": "detectors",
     "restorer": "restorers",
@@ -35,7 +19,9 @@ _CACHE_FOLDERS: dict[Kind, str] = {
     "embedder": "embedders",
     "upscaler": "upscalers",
 }
-
+# Names of the Impact Pack begin here: bbox/face_yolov8m.pt. It is no folder of ComfyUI's, which looks into folders
+# within folders and would list all of bbox and segm twice.
+_ABOVE_FOLDERS: dict[Kind, tuple[str, ...]] = {"detector": ("ultralytics",)}
 # Kinds of which weights come with Visage.
 _BUILT_IN: tuple[Kind, ...] = ("detector", "restorer")
 
@@ -77,13 +63,15 @@ def search_folders(kind: Kind, extra: Sequence[Path] = ()) -> list[Path]:
         extra: folders that the user named. Each is searched itself, then the sub-folders it has if it is laid out as
             the models folder of ComfyUI is.
     """
-    layout = [*_COMFYUI_FOLDERS[kind], _CACHE_FOLDERS[kind]]
+    layout = [place for folder in FOLDERS[kind] for place in folder.places]
+    layout += _ABOVE_FOLDERS.get(kind, ())
     folders: list[Path] = []
-    for folder in extra:
-        folders += [folder, *(folder / name for name in layout if (folder / name).is_dir())]
+    for named in extra:
+        below = (named / place for place in (*layout, _CACHE_FOLDERS[kind]))
+        folders += [named, *(folder for folder in below if folder.is_dir())]
     models = comfyui_models()
     if models is not None:
-        folders += [models / name for name in _COMFYUI_FOLDERS[kind]]
+        folders += [models / place for place in layout]
     folders.append(cache_folder() / _CACHE_FOLDERS[kind])
     if kind in _BUILT_IN:
         folders.append(builtin.FOLDER)
@@ -104,8 +92,8 @@ def available(kind: Kind, extra: Sequence[Path] = ()) -> list[Path]:
     found: list[Path] = []
     for folder in search_folders(kind, extra):
         if folder.is_dir():
-            files = (path for path in folder.iterdir() if _may_be(kind, path))
-            found += sorted(files, key=lambda path: path.name.lower())
+            names = (path for path in folder.iterdir() if may_be(kind, path.name) and not path.name.startswith("."))
+            found += sorted((path for path in names if path.is_file()), key=lambda path: path.name.lower())
     return list(dict.fromkeys(found))
 
 
@@ -133,17 +121,10 @@ def find_weights(name_or_path: str | Path, kind: Kind, extra: Sequence[Path] = (
     for name in names:
         fitting = [path for path in files if path.stem.lower() == name.lower()]
         if fitting:
-            return min(fitting, key=lambda path: _SUFFIXES[kind].index(path.suffix.lower()))
+            return min(fitting, key=lambda path: SUFFIXES[kind].index(path.suffix.lower()))
     if wanted.is_dir():
         raise IsADirectoryError(f"{wanted} is a folder. Name the weight file in it, or give the folder as --models.")
     raise FileNotFoundError(_explain(str(name_or_path), kind, folders, files))
-
-
-def _may_be(kind: Kind, path: Path) -> bool:
-    if path.suffix.lower() not in _SUFFIXES[kind] or path.name.startswith(".") or not path.is_file():
-        return False
-    known = by_file_name(path.name)
-    return known is None or known.kind == kind or (kind, known.kind) == ("restorer", "upscaler")
 
 
 def _explain(wanted: str, kind: Kind, folders: Sequence[Path], files: Sequence[Path]) -> str:

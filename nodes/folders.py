@@ -3,54 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import folder_paths
 
 from ..models import builtin
 from ..models.catalogue import CATALOGUE, Kind, by_file_name, licence_line
+from ..models.folders import FOLDERS, SUFFIXES, may_be
+
+# ComfyUI's name of the folder of the weights that come with Visage.
+_BUILT_IN = "visage_built_in"
 
 
 @dataclass(frozen=True)
 class ModelFolders:
-    """The folders of one kind of model.
+    """The folders of one kind of model, as the nodes speak of them.
 
     Attributes:
         what: what to call the model.
-        kinds: kinds of the catalogue that belong here; other known files in the same folders are left out.
-        folders: ComfyUI's name of each folder, and its places below ``models``.
-        suffixes: of files that can be loaded.
+        kind: says which folders are looked into, and what of the files there may be one.
         advice: which file to get and where to put it.
     """
 
     what: str
-    kinds: tuple[Kind, ...]
-    folders: tuple[tuple[str, tuple[str, ...]], ...]
-    suffixes: frozenset[str]
+    kind: Kind
     advice: str
 
     @property
     def keys(self) -> tuple[str, ...]:
         """ComfyUI's names of all folders that files of this kind may lie in."""
-        return *(key for key, _ in self.folders), _BUILT_IN
+        return *(folder.key for folder in FOLDERS[self.kind]), _BUILT_IN
 
-
-# ComfyUI's name of the folder of the weights that come with Visage.
-_BUILT_IN = "visage_built_in"
-_PICKLES = frozenset({".pt", ".pth", ".ckpt"})
-_SAFE = frozenset({".safetensors", ".sft"})
 
 DETECTORS = ModelFolders(
     what="face detector",
-    kinds=("detector",),
-    folders=(
-        # ComfyUI's own downloads go to the folder called as the key is.
-        ("ultralytics_bbox", ("ultralytics/bbox", "ultralytics_bbox")),
-        ("ultralytics_segm", ("ultralytics/segm", "ultralytics_segm")),
-        ("facedetection", ("facedetection",)),
-        ("detection", ("detection",)),
-    ),
-    suffixes=_PICKLES | _SAFE | {".onnx"},
+    kind="detector",
     advice=(
         "Put a YOLO face model such as face_yolov8m.pt into models/ultralytics/bbox (those that segment into "
         "models/ultralytics/segm), or detection_Resnet50_Final.pth (RetinaFace), face_detection_yunet_2023mar.onnx "
@@ -59,28 +46,19 @@ DETECTORS = ModelFolders(
 )
 RESTORERS = ModelFolders(
     what="face restorer",
-    kinds=("restorer", "upscaler"),
-    folders=(
-        ("facerestore_models", ("facerestore_models",)),
-        ("upscale_models", ("upscale_models",)),
-    ),
-    suffixes=_PICKLES | _SAFE,
+    kind="restorer",
     advice=(
         "Put GFPGANv1.4.pth, codeformer-v0.1.0.pth or RestoreFormer.pth into models/facerestore_models. Then press R."
     ),
 )
 PARSERS = ModelFolders(
     what="face parser",
-    kinds=("parser",),
-    folders=(("facedetection", ("facedetection",)),),
-    suffixes=_PICKLES | _SAFE,
+    kind="parser",
     advice="Put parsing_bisenet.pth or parsing_parsenet.pth into models/facedetection. Then press R.",
 )
 EMBEDDERS = ModelFolders(
     what="face embedder",
-    kinds=("embedder",),
-    folders=(("facedetection", ("facedetection",)),),
-    suffixes=_PICKLES | _SAFE | {".onnx"},
+    kind="embedder",
     advice="Put recognition_arcface_ir_se50.pth into models/facedetection. Then press R.",
 )
 # ComfyUI's name of the folder of lists of words for prompts.
@@ -90,13 +68,13 @@ _WILDCARDS = "wildcards"
 def register() -> None:
     """Makes ComfyUI know the folders. Places and suffixes that others have registered stay as they are."""
     for models in (DETECTORS, RESTORERS, PARSERS, EMBEDDERS):
-        for key, places in models.folders:
-            for place in places:
-                folder_paths.add_model_folder_path(key, str(Path(folder_paths.models_dir, *PurePath(place).parts)))
-            paths, suffixes = folder_paths.folder_names_and_paths[key]
+        for folder in FOLDERS[models.kind]:
+            for place in folder.places:
+                folder_paths.add_model_folder_path(folder.key, str(Path(folder_paths.models_dir, place)))
+            paths, suffixes = folder_paths.folder_names_and_paths[folder.key]
             if not suffixes:
-                folder_paths.folder_names_and_paths[key] = (paths, set(models.suffixes))
-    folder_paths.folder_names_and_paths[_BUILT_IN] = ([str(builtin.FOLDER)], set(_SAFE))
+                folder_paths.folder_names_and_paths[folder.key] = (paths, set(SUFFIXES[models.kind]))
+    folder_paths.folder_names_and_paths[_BUILT_IN] = ([str(builtin.FOLDER)], {".safetensors"})
     folder_paths.add_model_folder_path(_WILDCARDS, str(Path(folder_paths.models_dir, _WILDCARDS)))
 
 
@@ -108,7 +86,7 @@ def wildcard_folders() -> list[Path]:
 def names(models: ModelFolders) -> list[str]:
     """The files to choose from, as ComfyUI names them, in alphabetical order."""
     found = {name for key in models.keys for name in folder_paths.get_filename_list(key)}
-    return sorted((name for name in found if _fits(models, name)), key=str.lower)
+    return sorted((name for name in found if may_be(models.kind, name)), key=str.lower)
 
 
 def default(models: ModelFolders) -> str | None:
@@ -137,8 +115,3 @@ def path_of(models: ModelFolders, name: str) -> Path:
             if name in folder_paths.get_filename_list(key):
                 return Path(folder_paths.get_full_path_or_raise(key, name))
     raise FileNotFoundError(f"There is no {models.what} called {name!r}. {models.advice}")
-
-
-def _fits(models: ModelFolders, name: str) -> bool:
-    known = by_file_name(name)
-    return PurePath(name).suffix.lower() in models.suffixes and (known is None or known.kind in models.kinds)

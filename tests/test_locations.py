@@ -101,6 +101,12 @@ def test_impact_style_names_are_found(machine: Path) -> None:
         assert find_weights(wanted, "detector") == expected
 
 
+def test_what_comfyui_downloads_is_found(machine: Path) -> None:
+    folder = put(models(machine), "ultralytics_bbox/face_yolov8n.pt", "ultralytics_segm/person_yolov8n-seg.pt")
+    assert find_weights("face-yolov8n", "detector") == folder / "ultralytics_bbox" / "face_yolov8n.pt"
+    assert find_weights("person-yolov8n-seg", "detector") == folder / "ultralytics_segm" / "person_yolov8n-seg.pt"
+
+
 def test_a_named_folder_may_be_flat_or_laid_out_as_comfyui(machine: Path) -> None:
     flat = put(machine / "flat", "a.pth")
     laid_out = put(machine / "laid-out", "facerestore_models/b.pth")

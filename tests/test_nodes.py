@@ -603,6 +603,28 @@ def test_folders_of_others_keep_their_places_and_suffixes(pack: ModuleType, monk
     assert ".onnx" in theirs["facedetection"][1]
 
 
+@pytest.mark.parametrize("models", ["DETECTORS", "RESTORERS", "PARSERS", "EMBEDDERS"])
+def test_the_command_line_looks_where_comfyui_does(
+    pack: ModuleType, base: Path, monkeypatch: pytest.MonkeyPatch, models: str
+) -> None:
+    import folder_paths
+    from visage.models.locations import search_folders
+    from visage.nodes import folders
+
+    registered: dict[str, tuple[list[str], set[str]]] = {}
+    monkeypatch.setattr(folder_paths, "folder_names_and_paths", registered)
+    folders.register()
+    wanted = getattr(folders, models)
+    there = [Path(place) for key in wanted.keys for place in registered[key][0]]
+    (base / "models").mkdir(exist_ok=True)
+    monkeypatch.setenv("COMFYUI_PATH", str(base))
+    below = [folder for folder in search_folders(wanted.kind) if base in folder.parents]
+    # From here names of the Impact Pack begin; ComfyUI would list what is in the folders below it twice.
+    above = [base / "models" / "ultralytics"] if models == "DETECTORS" else []
+    assert below == [*(folder for folder in there if base in folder.parents), *above]
+    assert len(below) >= 1
+
+
 def test_real_models_restore_a_real_face(pack: ModuleType, base: Path, data: Path) -> None:
     from PIL import Image
 
