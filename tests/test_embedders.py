@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 from visage.models.catalogue import by_file_name
 from visage.models.embedders import Embedder, embedder, load_embedder
 from visage.models.embedders.loading import Network
-from visage.models.embedders.onnx_network import Graph, OnnxNetwork, read_graph
+from visage.models.embedders.onnx_graph import Graph, read_graph
+from visage.models.embedders.onnx_network import OnnxNetwork
 from visage.models.host import TorchHost
 from visage.models.restorers import InvalidOutputError
 from visage.models.weights import WeightsError
@@ -35,22 +37,35 @@ def varint(number: int) -> bytes:
     return done + bytes([number])
 
 
-def tensor(name: str, values: Tensor) -> bytes:
+def tensor(name: str, values: Tensor, number: int = 5) -> bytes:
     sides = b"".join(field(1, side) for side in values.shape)
-    return field(5, sides + field(2, 1) + field(8, name.encode()) + field(9, values.numpy().tobytes()))
+    kind = {torch.float32: 1, torch.int64: 7, torch.float16: 10}[values.dtype]
+    return field(number, sides + field(2, kind) + field(8, name.encode()) + field(9, values.numpy().tobytes()))
 
 
-def node(operation: str, inputs: list[str], output: str, **whole: tuple[int, ...]) -> bytes:
-    named = b"".join(
-        field(5, field(1, name.encode()) + b"".join(field(8, number) for number in numbers))
-        for name, numbers in whole.items()
-    )
+def attribute(name: str, value: tuple[int, ...] | int | float | str | Tensor) -> bytes:
+    if isinstance(value, tuple):
+        held = b"".join(field(8, number) for number in value)
+    elif isinstance(value, int):
+        held = field(3, value % 2**64)
+    elif isinstance(value, float):
+        held = varint(2 << 3 | 5) + struct.pack("<f", value)
+    elif isinstance(value, str):
+        held = field(4, value.encode())
+    else:
+        held = tensor("", value)
+    return field(5, field(1, name.encode()) + held)
+
+
+def node(
+    operation: str, inputs: list[str], output: str, **attributes: tuple[int, ...] | int | float | str | Tensor
+) -> bytes:
     return field(
         1,
         b"".join(field(1, one.encode()) for one in inputs)
         + field(2, output.encode())
         + field(4, operation.encode())
-        + named,
+        + b"".join(attribute(name, value) for name, value in attributes.items()),
     )
 
 
@@ -62,8 +77,13 @@ def onnx_file(path: Path, last: str = "Flatten") -> Tensor:
         + node(last, ["sums"], "vectors")
         + tensor("weights", weights)
     )
-    path.write_bytes(field(1, 8) + field(7, graph))
+    write_graph(path, graph)
     return weights[:, 0]
+
+
+def write_graph(path: Path, graph: bytes) -> Path:
+    path.write_bytes(field(1, 8) + field(7, graph))
+    return path
 
 
 class Anything(nn.Module):
@@ -121,6 +141,87 @@ def test_an_onnx_network_is_run_as_it_is_written(tmp_path: Path, crops: Tensor) 
     sums = ((crops * 2 - 1) * weights).sum((2, 3))
     assert (ours.embed(crops) - F.normalize(sums, dim=1)).abs().max() < 1e-5
     assert (ours.length, ours.same_person) == (3, None)
+
+
+FILTERS = torch.rand(4, 3, 3, 3, generator=torch.Generator().manual_seed(5)) - 0.5
+
+
+@pytest.mark.parametrize(
+    ("attributes", "heeded"),
+    [
+        ({}, {}),
+        ({"strides": (2, 1)}, {"stride": (2, 1)}),
+        ({"pads": (1, 2, 1, 2)}, {"padding": (1, 2)}),
+        ({"dilations": (2, 3), "auto_pad": "NOTSET"}, {"dilation": (2, 3)}),
+        ({"group": 1, "kernel_shape": (3, 3)}, {}),
+    ],
+)
+def test_convolutions_are_those_of_the_file(tmp_path: Path, attributes: dict, heeded: dict) -> None:
+    graph = node("Conv", ["image", "filters"], "map", **attributes) + tensor("filters", FILTERS)
+    network = OnnxNetwork(read_graph(write_graph(tmp_path / "filters.onnx", graph)))
+    picture = torch.rand(2, 3, 12, 14, generator=torch.Generator().manual_seed(6))
+    assert torch.equal(network(picture), F.conv2d(picture, FILTERS, **heeded))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "said"),
+    [
+        ({"pads": (0, 0, 1, 1)}, r"pads \(0, 0, 1, 1\)"),
+        ({"auto_pad": "SAME_UPPER"}, "auto_pad SAME_UPPER"),
+        ({"other": 1}, "Conv with other"),
+    ],
+)
+def test_what_a_convolution_asks_for_and_is_not_done_is_refused(tmp_path: Path, attributes: dict, said: str) -> None:
+    graph = node("Conv", ["image", "filters"], "map", **attributes) + tensor("filters", FILTERS)
+    graph += node("Flatten", ["map"], "vectors")
+    path = write_graph(tmp_path / "filters.onnx", graph)
+    with pytest.raises(ValueError, match=said):
+        OnnxNetwork(read_graph(path))
+    with pytest.raises(WeightsError, match=said):
+        load_embedder(path, HOST)
+
+
+def test_inputs_that_the_file_does_not_hold_are_refused(tmp_path: Path) -> None:
+    conv = node("Conv", ["image", "filters", "bias"], "map") + tensor("filters", FILTERS)
+    for missing in (b"", tensor("bias", torch.zeros(4, dtype=torch.float16)), tensor("other", torch.zeros(4))):
+        with pytest.raises(ValueError, match="Conv takes 'bias', which is no tensor that is read"):
+            OnnxNetwork(read_graph(write_graph(tmp_path / "filters.onnx", conv + missing)))
+    with pytest.raises(ValueError, match="Clip with 3 inputs"):
+        OnnxNetwork(read_graph(write_graph(tmp_path / "clip.onnx", node("Clip", ["image", "low", "high"], "map"))))
+    elsewhere = field(5, field(1, 4) + field(2, 1) + field(8, b"bias"))
+    with pytest.raises(ValueError, match="The numbers of the tensor bias are not all in the file"):
+        read_graph(write_graph(tmp_path / "filters.onnx", conv + elsewhere))
+
+
+@pytest.mark.parametrize("stored", ["constant", "tensor"])
+@pytest.mark.parametrize("shape", [(1, -1), (-1, 48), (0, -1)])
+def test_reshape_gives_a_row_for_each_picture(tmp_path: Path, shape: tuple[int, ...], stored: str) -> None:
+    path, wanted = tmp_path / "rows.onnx", torch.tensor(shape)
+    held = node("Constant", [], "shape", value=wanted) if stored == "constant" else tensor("shape", wanted)
+    network = OnnxNetwork(read_graph(write_graph(path, held + node("Reshape", ["image", "shape"], "rows"))))
+    pictures = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(7))
+    assert torch.equal(network(pictures), pictures.flatten(1))
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 16), (-1, 24), (48, -1), (2, -1), (-1,)])
+def test_other_shapes_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    graph = node("Constant", [], "shape", value=torch.tensor(shape)) + node("Reshape", ["image", "shape"], "rows")
+    network = OnnxNetwork(read_graph(write_graph(tmp_path / "rows.onnx", graph)))
+    with pytest.raises(ValueError, match="only one row for each picture"):
+        network(torch.zeros(1, 3, 4, 4))
+
+
+def test_limits_axes_and_results_are_those_of_the_file(tmp_path: Path) -> None:
+    path, picture = tmp_path / "some.onnx", torch.linspace(-9, 9, 48).view(1, 3, 4, 4)
+    network = OnnxNetwork(read_graph(write_graph(path, node("Clip", ["image"], "map", max=6.0))))
+    assert torch.equal(network(picture), picture.clamp(max=6.0))
+    for axis in (2, -1):
+        write_graph(path, node("Flatten", ["image"], "rows", axis=axis))
+        with pytest.raises(ValueError, match=f"Flatten at axis {axis}"):
+            OnnxNetwork(read_graph(path))
+    write_graph(path, node("Relu", ["image"], "one") + node("Relu", ["one"], "two") + field(12, field(1, b"one")))
+    with pytest.raises(ValueError, match="not that of the last operation"):
+        OnnxNetwork(read_graph(path))
 
 
 def test_mobilefacenet_is_that_of_opencv_and_knows_people(data: Path) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from visage.faces.alignment import ARCFACE, FFHQ
-from visage.models.embedders.onnx_network import Graph, Node, OnnxNetwork
+from visage.models.embedders.onnx_graph import Attributes, Graph, Node
+from visage.models.embedders.onnx_network import OnnxNetwork
 from visage.models.restorers.visage.bands import SIGMAS, bands, gaussian, luma
 from visage.training import losses
 from visage.training.identity import Identity
@@ -118,7 +119,7 @@ def test_hinge_and_identity_are_their_formulas() -> None:
 
 
 def test_unknown_onnx_operations_are_named() -> None:
-    node = Node("Softmax", ("x",), "y", {}, {})
+    node = Node("Softmax", ("x",), "y", Attributes())
     with pytest.raises(ValueError, match="Softmax"):
         OnnxNetwork(Graph([node], {}))
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ..faces.alignment import ARCFACE, FFHQ
 from ..faces.geometry import fit_similarity
-from ..models.embedders.onnx_network import OnnxNetwork, read_graph
+from ..models.embedders.onnx_graph import read_graph
+from ..models.embedders.onnx_network import OnnxNetwork
 
 _SIDE = ARCFACE.size
 

@@ -24,7 +24,8 @@ from torch import Tensor, nn
 
 from ...faces.alignment import ARCFACE
 from ..weights import DAMAGE, WeightsError, read_weights
-from .onnx_network import OnnxNetwork, read_graph
+from .onnx_graph import read_graph
+from .onnx_network import OnnxNetwork
 
 _ARCFACE_NAMES = frozenset({"input_layer.0.weight", "body.0.res_layer.5.fc1.weight", "output_layer.3.weight"})
 _ADVICE = "Get recognition_arcface_ir_se50.pth: `visage models get arcface-ir-se50`."
