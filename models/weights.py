@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from . import pickles
+from .file_format import file_format
 
 # Training scripts wrap the tensors; the averaged ("ema") ones are the ones meant for use. What is called "ema" alone
 # may hold the counters of an average instead, so it comes last.
@@ -88,19 +89,16 @@ def read_weights(path: Path) -> Weights:
 
     Raises:
         FileNotFoundError: there is no such file.
-        WeightsError: a folder, or a file that is empty, cut short, not a weight file, or holds more than tensors.
+        WeightsError: a folder, or a file that is empty, cut short, not a weight file, in ONNX, or holds more than
+            tensors.
     """
-    if path.suffix.lower() in (".safetensors", ".sft") or _begins_like_safetensors(path):
+    form = file_format(path)
+    if form == "safetensors":
         return _read_safetensors(path)
+    if form == "onnx":
+        check_content(path)
+        raise WeightsError(f"{path.name} is an ONNX network. Get the PyTorch file (.pth or .safetensors) instead.")
     return Weights(path, _state_dict(path, read_pickle(path, RECORDS.__contains__)))
-
-
-def _begins_like_safetensors(path: Path) -> bool:
-    """Eight bytes of length, then JSON."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(9)[8:] == b"{"
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], source: str) -> None:
@@ -164,7 +162,7 @@ def names_asked_for(path: Path) -> frozenset[str]:
     Raises:
         FileNotFoundError, WeightsError: as :func:`read_weights`.
     """
-    _check_content(path)
+    check_content(path)
     names: set[str] = set()
     try:
         for name in pickles.names_asked_for(path):
@@ -181,8 +179,12 @@ def _damaged(path: Path) -> WeightsError:
     return WeightsError(f"{path.name} is cut short or is no PyTorch file. {_TRY_AGAIN}")
 
 
-def _check_content(path: Path) -> None:
-    """Refuses what is no weight file at first sight: above all the text that a failed download leaves."""
+def check_content(path: Path) -> None:
+    """Refuses what is no weight file at first sight: above all the text that a failed download leaves.
+
+    Raises:
+        FileNotFoundError, WeightsError: as :func:`read_weights`.
+    """
     if path.is_dir():
         raise WeightsError(f"{path} is a folder. Name the weight file in it.")
     if not path.is_file():
@@ -208,7 +210,7 @@ def _check_content(path: Path) -> None:
 def _read_safetensors(path: Path) -> Weights:
     from safetensors import SafetensorError, safe_open
 
-    _check_content(path)
+    check_content(path)
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict

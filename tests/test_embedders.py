@@ -282,6 +282,20 @@ def test_rubbish_is_told_of_the_faces_it_came_from(crops: Tensor, monkeypatch: p
     assert caught.value.positions == (5,)
 
 
+@pytest.mark.parametrize("name", ["face.bin", "face.pth", "face.safetensors", "face"])
+def test_an_onnx_network_may_be_called_anything(tmp_path: Path, crops: Tensor, name: str) -> None:
+    onnx_file(tmp_path / "sums.onnx")
+    expected = load_embedder(tmp_path / "sums.onnx", HOST).embed(crops)
+    (tmp_path / "sums.onnx").rename(tmp_path / name)
+    assert torch.equal(load_embedder(tmp_path / name, HOST).embed(crops), expected)
+
+
+def test_tensors_may_be_called_onnx(tmp_path: Path) -> None:
+    save_file({"weight": torch.zeros(3)}, tmp_path / "other.onnx")
+    with pytest.raises(WeightsError, match=r"other\.onnx is no face embedder that Visage knows\. Get"):
+        load_embedder(tmp_path / "other.onnx", HOST)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.0001, 0.3, 0.99])
 def test_onnx_files_that_are_cut_short(tmp_path: Path, share: float) -> None:
     onnx_file(tmp_path / "sums.onnx")

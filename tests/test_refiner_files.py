@@ -181,6 +181,9 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"holds no model_index\.json"):
         load_inpainter(tmp_path / "empty", HOST)
     (tmp_path / "model.ckpt").write_bytes(b"\x80")
+    (tmp_path / "model.safetensors").write_bytes(b"\x80")
+    with pytest.raises(WeightsError, match=r"model\.safetensors is no safetensors file"):
+        load_inpainter(tmp_path / "model.safetensors", HOST)
     with pytest.raises(WeightsError, match=r"model\.ckpt is no safetensors file"):
         load_inpainter(tmp_path / "model.ckpt", HOST)
     for name, words in (

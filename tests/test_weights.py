@@ -28,6 +28,7 @@ from torch import Tensor
 from visage.models import convert as convert_module
 from visage.models.convert import convert
 from visage.models.detectors import yolo_files
+from visage.models.file_format import file_format
 from visage.models.pickles import Placeholder
 from visage.models.weights import WeightsError, read_pickle, read_weights
 
@@ -310,6 +311,22 @@ def test_damage_is_an_error_of_its_own_or_goes_unnoticed(data: st.DataObject, ol
         read_weights(path)
     except WeightsError as error:
         assert "w.pth" in str(error)
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors", "w.onnx", "w"])
+def test_the_format_is_told_by_the_content(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    for save in (zipped, legacy):
+        save(tensors(), path)
+        assert file_format(path) == "pickle"
+        assert_same(read_weights(path).tensors, tensors())
+    save_file(tensors(), path)
+    assert file_format(path) == "safetensors"
+    assert_same(read_weights(path).tensors, tensors())
+    path.write_bytes(b"\x08\x07\x12\x07pytorch")
+    assert file_format(path) == "onnx"
+    with pytest.raises(WeightsError, match=f"{name} is an ONNX network"):
+        read_weights(path)
 
 
 def test_an_empty_file(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..file_format import file_format
 from ..host import Host
-from ..weights import Weights, WeightsError, read_weights
+from ..weights import Weights, WeightsError, check_content, read_weights
 from .detector import Detector
 from .mtcnn import MtcnnProposer
 from .mtcnn_files import mtcnn_tensors
@@ -43,16 +44,15 @@ def load_detector(path: Path, host: Host) -> Detector:
 
 
 def _proposer(path: Path, host: Host) -> Proposer:
-    with path.open("rb") as file:
-        start = file.read(16)
-    if start[8:9] == b"{":
+    form = file_format(path)
+    if form == "safetensors":
         weights = read_weights(path)
         if is_yolo_metadata(weights.metadata):
             return YoloProposer(path.name, yolo_from_safetensors(weights), host)
         return _from_tensors(weights, host)
-    if start[:1] == b"\x08":
-        content = path.read_bytes()
-        if is_yunet(content):
+    if form == "onnx":
+        check_content(path)
+        if is_yunet(path.read_bytes()):
             return YuNetProposer(path)
         raise _unknown(path)
     if asks_for_ultralytics(path):

@@ -4,7 +4,7 @@
 |----------------------------------------|--------------------------------------------------------------------|
 | ``recognition_arcface_ir_se50.pth``    | facexlib's ArcFace (Deng et al., 2019), a ResNet of 50 layers with |
 |                                        | squeeze and excitation; 512 numbers                                |
-| ``*.onnx``                             | MobileFaceNet (Chen et al., 2018) with its batch norms folded in;  |
+| in ONNX                                | MobileFaceNet (Chen et al., 2018) with its batch norms folded in;  |
 |                                        | often 128 numbers                                                  |
 
 Both take RGB in -1..1, 112 pixels, aligned to ArcFace's template. For IR-SE-50 that is how the authors of
@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from ...faces.alignment import ARCFACE
+from ..file_format import file_format
 from ..weights import DAMAGE, WeightsError, read_weights
 from .onnx_graph import read_graph
 from .onnx_network import OnnxNetwork
@@ -60,7 +61,7 @@ def load_network(path: Path) -> Network:
     """
     if not path.is_file():
         raise WeightsError(f"There is no weight file {path}. Check the name, or get one with `visage models get`.")
-    return _onnx(path) if path.suffix.lower() == ".onnx" else _arcface(path)
+    return _onnx(path) if file_format(path) == "onnx" else _arcface(path)
 
 
 def _arcface(path: Path) -> Network:

@@ -64,8 +64,6 @@ def load_network(path: Path) -> Network:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    if path.suffix.lower() == ".onnx":
-        raise WeightsError(f"{path.name} is an ONNX network. Get the PyTorch file (.pth or .safetensors) instead.")
     try:
         return read_weights(path).tensors
     except FileNotFoundError as error:

@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 
+from ...file_format import file_format
 from ...host import Host
 from ...weights import WeightsError
 from .folder import INDEX, is_folder, read_folder
@@ -16,7 +17,6 @@ from .single_file import read_single_file
 InpaintPrecision = Literal["fp32", "bf16", "fp16"]
 
 _DTYPES: dict[InpaintPrecision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_SAFE = (".safetensors", ".sft")
 
 
 def load_inpainter(
@@ -44,7 +44,7 @@ def load_inpainter(
         raise WeightsError(f"{path} is no model in diffusers format: it holds no {INDEX}. Name the folder that does.")
     elif not path.is_file():
         raise FileNotFoundError(f"There is no model at {path}. Name a diffusers folder or a .safetensors file.")
-    elif path.suffix.lower() not in _SAFE:
+    elif file_format(path) != "safetensors":
         raise WeightsError(f"{path.name} is no safetensors file. Other files may run code: get that version of it.")
     else:
         parts = read_single_file(path, tokenizer, spare_tokenizer)
