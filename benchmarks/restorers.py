@@ -28,8 +28,9 @@ import torch
 from timing import options, write_json
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+from visage.models.inference import DTYPES, Precision
 from visage.models.restorers.loading import load_network
-from visage.models.restorers.network import DTYPES, Network, Precision, forward
+from visage.models.restorers.network import Network, forward
 from visage.models.weights import read_weights
 from visage.tests.parity.fingerprints import NAMES, read_fingerprint, write_checkpoint
 

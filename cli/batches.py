@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ..models.restorers import InvalidOutputError
+from ..models.inference import InvalidOutputError
 from ..pipeline import RefinementError, RestorationError
 from .images import ImageError, Picture, check_format, load_image
 from .inputs import Job, Plan

@@ -16,9 +16,10 @@ from ..models import builtin
 from ..models.catalogue import Kind, licence_line
 from ..models.detectors import DetectionSettings, Detector, load_detector
 from ..models.host import TorchHost
+from ..models.inference import Precision
 from ..models.locations import available, find_weights
 from ..models.parsers import Parser, load_parser
-from ..models.restorers import Precision, Restorer, load_restorer
+from ..models.restorers import Restorer, load_restorer
 from .inputs import InputError
 from .setting_options import Group, add_settings, number, settings_from
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..faces.face import Faces
 from ..models.detectors import DetectionSettings, Detector
 from ..models.host import TorchHost
+from ..models.inference import InvalidOutputError
 from ..models.locations import find_weights
 from ..models.parsers import Parser
 from ..models.restorers import Restorer

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .host import Host, Progress, in_batches
+from .inference import InvalidOutputError, Precision, checked_dtype, unusable
 from .restorers.loading import load_network
-from .restorers.network import InvalidOutputError, Network, Precision, forward, unusable
-from .restorers.restorer import checked_dtype
+from .restorers.network import Network, forward
 from .weights import WeightsError
 
 # Sides of tiles in pixels of the input.
@@ -91,7 +91,7 @@ class Upscaler:
         self.scale = network.scale
         self._network = network
         self._host = host
-        self._resident = host.adopt(network.module, checked_dtype(network, precision))
+        self._resident = host.adopt(network.module, checked_dtype(network.name, network.architecture, precision))
 
     def upscale(self, frames: Tensor, factor: float) -> Tensor:
         """Upscales frames by any factor; the geometry is that of :func:`resize_frames`.

@@ -8,8 +8,9 @@ from comfy_api.latest import io
 
 from ..models.detectors import load_detector
 from ..models.embedders import load_embedder
+from ..models.inference import Precision
 from ..models.parsers import load_parser
-from ..models.restorers import Precision, load_restorer
+from ..models.restorers import load_restorer
 from . import folders
 from .host import ComfyHost
 from .types import DetectorSocket, EmbedderSocket, LoadedModel, ParserSocket, RestorerSocket

@@ -12,8 +12,8 @@ from ..faces.crops import Crops
 from ..faces.masks import FEATHER
 from ..faces.regions import FACE_REGIONS, Region
 from ..models.host import Progress
+from ..models.inference import InvalidOutputError
 from ..models.parsers import Parser
-from ..models.restorers import InvalidOutputError
 
 # facexlib blurs the face twice with a standard deviation of 11 px of 512, which is once with 15.6 px. For each unit of
 # the feather, so that the usual feather gives the usual mask.

@@ -15,8 +15,9 @@ from ..faces.memory import duplicate
 from ..faces.paste import Patch, blend
 from ..faces.selection import reasons_to_skip
 from ..models.host import Host, Progress
+from ..models.inference import InvalidOutputError
 from ..models.parsers import Parser
-from ..models.restorers import InvalidOutputError, Restorer
+from ..models.restorers import Restorer
 from .blending import TOGETHER, BlendSettings, check_enlargement, fitting_region, patches_of, reaches
 from .outcome import Outcome
 from .parsing import check_parser, parsed_faces

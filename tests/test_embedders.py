@@ -16,7 +16,7 @@ from visage.models.embedders.loading import Network
 from visage.models.embedders.onnx_graph import Graph, read_graph
 from visage.models.embedders.onnx_network import OnnxNetwork
 from visage.models.host import TorchHost
-from visage.models.restorers import InvalidOutputError
+from visage.models.inference import AtOnce, InvalidOutputError
 from visage.models.weights import WeightsError
 
 HOST = TorchHost("cpu", quiet=True)
@@ -276,7 +276,7 @@ def test_rubbish_is_told_of_the_faces_it_came_from(crops: Tensor, monkeypatch: p
     def broken(faces: Tensor) -> Tensor:
         return torch.where(faces.std((1, 2, 3), keepdim=False)[:, None] == 0, torch.nan, means(faces))
 
-    monkeypatch.setitem(embedder._MOST_FACES, "cpu", 2)
+    monkeypatch.setattr(embedder, "_AT_ONCE", AtOnce(cpu=2, elsewhere=2))
     with pytest.raises(InvalidOutputError, match=r"pretended gave invalid numbers .* crop 5 of the batch") as caught:
         embedder_of(broken)[0].embed(crops)
     assert caught.value.positions == (5,)

@@ -26,7 +26,8 @@ from visage.faces.paste import places_of
 from visage.faces.regions import REGIONS
 from visage.fields import build
 from visage.models.host import TorchHost
-from visage.models.restorers import InvalidOutputError, load_restorer
+from visage.models.inference import InvalidOutputError
+from visage.models.restorers import load_restorer
 from visage.pipeline import (
     RegionSettings,
     Restoration,

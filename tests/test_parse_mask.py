@@ -16,7 +16,8 @@ from visage.faces.crops import extract, plan_crops
 from visage.faces.face import Face, Faces
 from visage.faces.masks import soft_square
 from visage.models.host import TorchHost
-from visage.models.restorers import InvalidOutputError, Restorer, load_restorer
+from visage.models.inference import InvalidOutputError
+from visage.models.restorers import Restorer, load_restorer
 from visage.pipeline import BlendSettings, RestoreSettings, paste_crops, restore
 from visage.pipeline.parsing import parsed_faces
 from visage.tests.parser_models import bright_is_skin, parser_of

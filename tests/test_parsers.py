@@ -13,10 +13,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 from visage.faces.regions import FACE_REGIONS, REGIONS, region_mask
 from visage.models.host import TorchHost
+from visage.models.inference import AtOnce, InvalidOutputError
 from visage.models.parsers import Parser, load_parser
 from visage.models.parsers import parser as parser_module
 from visage.models.parsers.loading import ARCHITECTURES, Architecture
-from visage.models.restorers import InvalidOutputError
 from visage.models.weights import WeightsError
 from visage.tests.parity import recipe
 from visage.tests.parser_models import bright_is_skin, parser_of
@@ -49,7 +49,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture
 def several_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets the CPU take batches, as other devices do."""
-    monkeypatch.setitem(parser_module._MOST_FACES, "cpu", 8)
+    monkeypatch.setattr(parser_module, "_AT_ONCE", AtOnce(cpu=8, elsewhere=8))
 
 
 def picture(side: int) -> np.ndarray:

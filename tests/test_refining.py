@@ -16,8 +16,8 @@ from visage.faces.alignment import FFHQ
 from visage.faces.face import Face, Faces
 from visage.fields import build
 from visage.models.host import Progress, TorchHost
+from visage.models.inference import InvalidOutputError
 from visage.models.refiners import Repaint, Sampling
-from visage.models.restorers import InvalidOutputError
 from visage.pipeline import (
     PromptError,
     PromptSource,

@@ -11,15 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from visage.models.host import Resident, TorchHost
-from visage.models.restorers import (
-    InvalidOutputError,
-    RestoreOptions,
-    Restorer,
-    codeformer,
-    elir,
-    gfpgan,
-    load_restorer,
-)
+from visage.models.inference import AtOnce, InvalidOutputError
+from visage.models.restorers import RestoreOptions, Restorer, codeformer, elir, gfpgan, load_restorer
 from visage.models.restorers import restorer as restorer_module
 from visage.models.restorers.architectures import picture_architecture
 from visage.models.restorers.loading import load_network
@@ -88,7 +81,7 @@ def picture_restorer(module: Enlarge, **sizes: Callable[[int, int], tuple[int, i
 @pytest.fixture
 def several_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets the CPU take batches, as other devices do."""
-    monkeypatch.setitem(restorer_module._MOST_FACES, "cpu", 8)
+    monkeypatch.setattr(restorer_module, "_AT_ONCE", AtOnce(cpu=8, elsewhere=8))
 
 
 @pytest.mark.parametrize("architecture", [gfpgan.ARCHITECTURE, codeformer.RESTORING])

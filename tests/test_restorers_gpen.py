@@ -9,6 +9,7 @@ import pytest
 import torch
 from visage.faces.alignment import GPEN
 from visage.models.host import TorchHost
+from visage.models.inference import AtOnce
 from visage.models.restorers import Restorer, load_restorer
 from visage.models.restorers import restorer as restorer_module
 from visage.models.restorers.gpen import KIND
@@ -70,7 +71,7 @@ def test_no_face_acts_on_another_and_nothing_is_drawn(
     crop = official[0].crop()
     alone = restorer.restore(crop)
     assert torch.equal(restorer.restore(crop), alone)
-    monkeypatch.setitem(restorer_module._MOST_FACES, "cpu", 3)
+    monkeypatch.setattr(restorer_module, "_AT_ONCE", AtOnce(cpu=3, elsewhere=3))
     together = restorer.restore(torch.cat([torch.zeros_like(crop), crop, crop.flip(3)]))
     assert float((together[1:2] - alone).abs().max()) < 1e-5
     assert float((together[0] - together[1]).abs().mean()) > 0.01

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 from visage.models.host import TorchHost
+from visage.models.inference import AtOnce
 from visage.models.restorers import RestoreOptions, Restorer, load_restorer
 from visage.models.restorers import restorer as restorer_module
 from visage.models.restorers.loading import load_network
@@ -50,7 +51,7 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     crop = fingerprint.crop()
     alone = restorer.restore(crop, RestoreOptions(fidelity=fingerprint.fidelity))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(restorer_module._MOST_FACES, "cpu", 2)
+        patch.setattr(restorer_module, "_AT_ONCE", AtOnce(cpu=2, elsewhere=2))
         together = restorer.restore(
             torch.cat([torch.full_like(crop, 0.5), crop]), RestoreOptions(fidelity=fingerprint.fidelity)
         )

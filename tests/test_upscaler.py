@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from visage.models import upscaler as upscaler_module
 from visage.models.host import TorchHost
-from visage.models.restorers import InvalidOutputError
+from visage.models.inference import InvalidOutputError
 from visage.models.restorers.architectures import picture_architecture
 from visage.models.restorers.network import Network
 from visage.models.upscaler import Upscaler, load_upscaler, resize_frames, scaled_size

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...faces.alignment import ARCFACE, Template
-from ..host import Host, in_batches
-from ..restorers.network import InvalidOutputError, unusable
+from ..host import Host
+from ..inference import AtOnce, over_crops
 from .loading import Network
 
 # As for restorers: more at once make no device faster.
-_MOST_FACES = {"cpu": 4}
-_MOST_FACES_ELSEWHERE = 32
+_AT_ONCE = AtOnce(cpu=4, elsewhere=32)
 
 
 class Embedder:
@@ -59,19 +56,10 @@ class Embedder:
         if crops.ndim != 4 or crops.shape[1:] != (3, side, side):
             raise ValueError(f"{self.name} takes crops of shape [N, 3, {side}, {side}], not {list(crops.shape)}.")
 
-        def run(positions: Sequence[int]) -> Tensor:
-            device = self._resident.bring(len(positions) * self._bytes)
-            given = crops[positions[0] : positions[-1] + 1].to(device, torch.float32) * 2 - 1
+        def run(given: Tensor, _: slice) -> tuple[Tensor, Tensor]:
             with torch.no_grad():
-                vectors = self._resident.module(given).float()
-            bad = tuple(positions[place] for place in unusable(vectors))
-            if bad:
-                raise InvalidOutputError(self.name, f"crop {', '.join(map(str, bad))} of the batch", bad)
-            return F.normalize(vectors, dim=1).to(crops.device)
+                vectors = self._resident.module(given * 2 - 1).float()
+            return vectors, F.normalize(vectors, dim=1)
 
-        done = in_batches(self._host, self.name, range(len(crops)), self._batch(), run)
+        done = over_crops(self._host, self._resident, self.name, crops, _AT_ONCE, self._bytes, run)
         return torch.cat([crops.new_empty((0, self.length), dtype=torch.float32), *done])
-
-    def _batch(self) -> int:
-        most = _MOST_FACES.get(self._resident.bring(self._bytes).type, _MOST_FACES_ELSEWHERE)
-        return max(1, min(most, self._host.free_bytes() // self._bytes))

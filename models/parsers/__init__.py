@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..host import Host
-from ..restorers.network import Precision
+from ..inference import Precision
 from .loading import load_network
 from .parser import Parser
 

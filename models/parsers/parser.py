@@ -9,14 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...faces.regions import REGIONS, Region, region_mask
-from ..host import Host, Progress, in_batches
-from ..restorers.network import DTYPES, InvalidOutputError, Precision
-from ..weights import WeightsError
+from ..host import Host, Progress
+from ..inference import AtOnce, Precision, checked_dtype, over_crops
 from .loading import Network
 
 # As for restorers: more at once make no device faster.
-_MOST_FACES = {"cpu": 1}
-_MOST_FACES_ELSEWHERE = 8
+_AT_ONCE = AtOnce(cpu=1, elsewhere=8)
 
 
 class Parser:
@@ -32,15 +30,11 @@ class Parser:
 
     def __init__(self, network: Network, host: Host, precision: Precision = "fp32") -> None:
         """Raises ``WeightsError`` where the precision is too coarse for the architecture."""
-        if precision == "bf16" and not network.architecture.bf16:
-            raise WeightsError(
-                f"{network.name} ({network.architecture.name}) is not accurate enough in bf16. Use precision fp32."
-            )
         self.name = network.name
         self.architecture = network.architecture.name
         self._network = network
         self._host = host
-        self._resident = host.adopt(network.module, DTYPES[precision])
+        self._resident = host.adopt(network.module, checked_dtype(network.name, network.architecture, precision))
 
     def parse(self, crops: Tensor, progress: Progress | None = None) -> Tensor:
         """The regions of faces. The same crops give the same bits, and no crop acts on another.
@@ -86,19 +80,12 @@ class Parser:
         if len(crops) == 0:
             return made_of(crops.new_empty((0, len(REGIONS), self.side, self.side), dtype=torch.float32))
 
-        def run(positions: Sequence[int]) -> Tensor:
-            device = self._resident.bring(self._bytes(len(positions)))
-            logits = self._logits(crops[positions[0] : positions[-1] + 1].to(device, torch.float32))
-            # A sum is finite only if all of it is, and is quicker to ask than every number.
-            sound = logits.sum((1, 2, 3)).isfinite().tolist()
-            bad = tuple(position for position, is_sound in zip(positions, sound, strict=True) if not is_sound)
-            if bad:
-                raise InvalidOutputError(self.name, f"crop {', '.join(map(str, bad))} of the batch", bad)
-            if progress is not None:
-                progress.advance(len(positions))
-            return made_of(logits.softmax(1)).to(crops.device)
+        def run(given: Tensor, _: slice) -> tuple[Tensor, Tensor]:
+            logits = self._logits(given)
+            return logits, made_of(logits.softmax(1))
 
-        parts = list(in_batches(self._host, self.name, range(len(crops)), self._batch(), run))
+        each = self.side**2 * self._network.architecture.bytes_per_pixel * self._resident.dtype.itemsize // 4
+        parts = over_crops(self._host, self._resident, self.name, crops, _AT_ONCE, each, run, progress)
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _logits(self, crops: Tensor) -> Tensor:
@@ -111,12 +98,3 @@ class Parser:
         given = ((crops - mean[:, None, None]) / spread[:, None, None]).to(self._resident.dtype)
         with torch.no_grad():
             return kind.call(self._resident.module, given)[:, kind.channels].float()
-
-    def _bytes(self, batch: int) -> int:
-        per_pixel = self._network.architecture.bytes_per_pixel * self._resident.dtype.itemsize // 4
-        return batch * self.side**2 * per_pixel
-
-    def _batch(self) -> int:
-        one = self._bytes(1)
-        most = _MOST_FACES.get(self._resident.bring(one).type, _MOST_FACES_ELSEWHERE)
-        return max(1, min(most, self._host.free_bytes() // one))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..host import Host
+from ..inference import Precision
 from .loading import load_network
-from .network import InvalidOutputError, Precision
 from .options import DEFAULT_OPTIONS, RestoreOptions
 from .restorer import Restorer
 
-__all__ = ["DEFAULT_OPTIONS", "InvalidOutputError", "Precision", "RestoreOptions", "Restorer", "load_restorer"]
+__all__ = ["DEFAULT_OPTIONS", "RestoreOptions", "Restorer", "load_restorer"]
 
 
 def load_restorer(path: Path, host: Host, precision: Precision = "fp32") -> Restorer:

@@ -13,26 +13,7 @@ from torch import Tensor, nn
 from ...faces.alignment import FFHQ, Template
 from .options import DEFAULT_OPTIONS, RestoreOptions
 
-Precision = Literal["fp32", "bf16"]
-
 Task = Literal["restore", "fill", "colour"]
-
-DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
-class InvalidOutputError(Exception):
-    """A network gave numbers that are no picture.
-
-    Attributes:
-        positions: which crops of a batch it was, counted from 0.
-    """
-
-    def __init__(self, network: str, subject: str, positions: tuple[int, ...] = ()) -> None:
-        self.positions = positions
-        super().__init__(
-            f"{network} gave invalid numbers (NaN or infinite) for {subject}. Check that its file is intact "
-            "(`visage models verify`), and use precision fp32."
-        )
 
 
 @dataclass(frozen=True)
@@ -123,9 +104,3 @@ def forward(
         output = network.architecture.call(module, given, options).float()
     output = output[..., : height * network.scale, : width * network.scale]
     return output / 2 + 0.5 if signed else output
-
-
-def unusable(output: Tensor) -> tuple[int, ...]:
-    """The positions of the pictures in a batch that hold NaN or infinite numbers."""
-    good = output.isfinite().flatten(1).all(dim=1)
-    return tuple(position for position, is_good in enumerate(good.tolist()) if not is_good)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from ..host import Host, Progress, in_batches
-from ..weights import WeightsError
-from .network import DTYPES, InvalidOutputError, Network, Precision, forward, unusable
+from ..host import Host, Progress
+from ..inference import AtOnce, Precision, checked_dtype, over_crops
+from .network import Network, forward
 from .options import DEFAULT_OPTIONS, RestoreOptions
 from .tasks import kept, shown
 
@@ -18,8 +17,7 @@ from .tasks import kept, shown
 _SIDES = (128, 256, 512)
 # Faces at once, by kind of device. More make no GPU faster, and the user waits longer for an interrupt to be noticed;
 # a CPU takes as long for several together as for one after the other.
-_MOST_FACES = {"cpu": 1}
-_MOST_FACES_ELSEWHERE = 8
+_AT_ONCE = AtOnce(cpu=1, elsewhere=8)
 
 
 class Restorer:
@@ -44,7 +42,7 @@ class Restorer:
         self.template = network.architecture.template
         self._network = network
         self._host = host
-        self._resident = host.adopt(network.module, checked_dtype(network, precision))
+        self._resident = host.adopt(network.module, checked_dtype(network.name, network.architecture, precision))
 
     def crop_size(self, native: float) -> int:
         """Side in pixels of the aligned crop for a face whose crop square covers ``native`` pixels of the frame.
@@ -89,22 +87,15 @@ class Restorer:
         if count == 0:
             return crops.new_empty((0, 3, height * self.scale, width * self.scale), dtype=torch.float32)
 
-        def run(positions: Sequence[int]) -> Tensor:
-            device = self._resident.bring(self._bytes(len(positions), height, width))
-            chosen = slice(positions[0], positions[-1] + 1)
-            given = crops[chosen].to(device, torch.float32)
-            holes = None if hidden is None else hidden[chosen].to(device)
-            output = forward(
-                self._network, self._resident.module, shown(self.task, given, holes), self._resident.dtype, options
-            )
-            bad = tuple(positions[position] for position in unusable(output))
-            if bad:
-                raise InvalidOutputError(self.name, f"crop {', '.join(map(str, bad))} of the batch", bad)
-            if progress is not None:
-                progress.advance(len(positions))
-            return kept(self.task, given, output.clamp(0, 1), holes).to(crops.device)
+        def run(given: Tensor, chosen: slice) -> tuple[Tensor, Tensor]:
+            holes = None if hidden is None else hidden[chosen].to(given.device)
+            pictures = shown(self.task, given, holes)
+            output = forward(self._network, self._resident.module, pictures, self._resident.dtype, options)
+            return output, kept(self.task, given, output.clamp(0, 1), holes)
 
-        return torch.cat(list(in_batches(self._host, self.name, range(count), self._batch(height, width), run)))
+        each = self._network.architecture.working_bytes(1, height, width, self._resident.dtype)
+        done = over_crops(self._host, self._resident, self.name, crops, _AT_ONCE, each, run, progress)
+        return torch.cat(done)
 
     def _checked_shape(self, crops: Tensor) -> tuple[int, int, int]:
         side = self._network.architecture.side
@@ -112,24 +103,3 @@ class Restorer:
             wanted = f"[N, 3, {side}, {side}]" if side else "[N, 3, S, S]"
             raise ValueError(f"{self.name} takes crops of shape {wanted}, not {list(crops.shape)}.")
         return crops.shape[0], crops.shape[2], crops.shape[3]
-
-    def _bytes(self, batch: int, height: int, width: int) -> int:
-        return self._network.architecture.working_bytes(batch, height, width, self._resident.dtype)
-
-    def _batch(self, height: int, width: int) -> int:
-        one = self._bytes(1, height, width)
-        most = _MOST_FACES.get(self._resident.bring(one).type, _MOST_FACES_ELSEWHERE)
-        return max(1, min(most, self._host.free_bytes() // one))
-
-
-def checked_dtype(network: Network, precision: Precision) -> torch.dtype:
-    """The type for the weights of a network.
-
-    Raises:
-        WeightsError: the architecture is not known to be accurate in that precision.
-    """
-    if precision == "bf16" and not network.architecture.bf16:
-        raise WeightsError(
-            f"{network.name} ({network.architecture.name}) is not accurate enough in bf16. Use precision fp32."
-        )
-    return DTYPES[precision]

@@ -1,0 +1,116 @@
+"""What all networks of faces share when they are run: precision, batches that fit the memory, results that are none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from .host import Host, Progress, Resident, in_batches
+from .weights import WeightsError
+
+Precision = Literal["fp32", "bf16"]
+
+DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+class InvalidOutputError(Exception):
+    """A network gave numbers that are no picture.
+
+    Attributes:
+        positions: which crops of a batch it was, counted from 0.
+    """
+
+    def __init__(self, network: str, subject: str, positions: tuple[int, ...] = ()) -> None:
+        self.positions = positions
+        super().__init__(
+            f"{network} gave invalid numbers (NaN or infinite) for {subject}. Check that its file is intact "
+            "(`visage models verify`), and use precision fp32."
+        )
+
+
+class Architecture(Protocol):
+    """What is known of the precision of a kind of network."""
+
+    @property
+    def name(self) -> str:
+        """As its authors call it."""
+        ...
+
+    @property
+    def bf16(self) -> bool:
+        """bfloat16 was measured to be close enough to fp32."""
+        ...
+
+
+def checked_dtype(network: str, architecture: Architecture, precision: Precision) -> torch.dtype:
+    """The type for the weights of a network.
+
+    Raises:
+        WeightsError: the architecture is not known to be accurate in that precision. Names the network.
+    """
+    if precision == "bf16" and not architecture.bf16:
+        raise WeightsError(f"{network} ({architecture.name}) is not accurate enough in bf16. Use precision fp32.")
+    return DTYPES[precision]
+
+
+@dataclass(frozen=True)
+class AtOnce:
+    """How many crops a network is given together at most: on the CPU, and on other devices."""
+
+    cpu: int
+    elsewhere: int
+
+
+def over_crops(
+    host: Host,
+    resident: Resident[nn.Module],
+    network: str,
+    crops: Tensor,
+    most: AtOnce,
+    bytes_per_crop: int,
+    run: Callable[[Tensor, slice], tuple[Tensor, Tensor]],
+    progress: Progress | None = None,
+) -> list[Tensor]:
+    """Runs a network over crops in batches that fit the memory.
+
+    Args:
+        network: its name, for messages.
+        crops: ``[N, 3, H, W]`` float, on any device.
+        bytes_per_crop: working memory of a call.
+        run: gets crops of a batch, float32, where the weights are, and which ones they are. Gives what the network
+            says of each ``[n, ...]``, which is looked through for numbers that are none, and what is made of it.
+        progress: told of every crop that is done.
+
+    Returns:
+        What was made of each batch, on the device of ``crops``; nothing where there are no crops.
+
+    Raises:
+        InvalidOutputError: the network gave NaN or infinite numbers; names the network and the crops.
+        MemoryError: a single crop does not fit.
+    """
+
+    def run_batch(positions: Sequence[int]) -> Tensor:
+        device = resident.bring(len(positions) * bytes_per_crop)
+        chosen = slice(positions[0], positions[-1] + 1)
+        told, made = run(crops[chosen].to(device, torch.float32), chosen)
+        bad = tuple(positions[place] for place in unusable(told))
+        if bad:
+            raise InvalidOutputError(network, f"crop {', '.join(map(str, bad))} of the batch", bad)
+        if progress is not None:
+            progress.advance(len(positions))
+        return made.to(crops.device)
+
+    together = most.cpu if resident.bring(bytes_per_crop).type == "cpu" else most.elsewhere
+    batch = min(together, host.free_bytes() // bytes_per_crop)
+    return list(in_batches(host, network, range(len(crops)), batch, run_batch))
+
+
+def unusable(output: Tensor) -> tuple[int, ...]:
+    """The positions in a batch ``[N, ...]`` of what holds NaN or infinite numbers."""
+    # A sum is finite only if all of it is, and is quicker to ask than every number.
+    good = output.sum(tuple(range(1, output.ndim))).isfinite().tolist()
+    return tuple(position for position, is_good in enumerate(good) if not is_good)
