@@ -23,8 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
+from ..building import built_as
 from ..host import Host, Resident
-from ..weights import WeightsError
 from .candidates import MOST_CANDIDATES, Candidates
 
 # The smallest face that is looked for, in pixels; one size to the next (facenet-pytorch's defaults).
@@ -131,15 +131,7 @@ def build_mtcnn(name: str, tensors: Mapping[str, Tensor]) -> Cascade:
     Raises:
         WeightsError: tensors are missing or of the wrong shape.
     """
-    with torch.random.fork_rng(devices=[]):
-        cascade = Cascade()
-    try:
-        cascade.load_state_dict(dict(tensors), strict=True)
-    except RuntimeError as error:
-        raise WeightsError(
-            f"{name} looks like MTCNN, but tensors are missing or of the wrong shape. Get the files again."
-        ) from error
-    return cascade.eval().requires_grad_(False)
+    return built_as("MTCNN", name, Cascade, tensors, "Get the files again.")
 
 
 class MtcnnProposer:

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from ..building import built_as
 from ..host import Host, Resident
-from ..weights import WeightsError
 from .candidates import Candidates, most_likely
 from .proposer import SECOND_LOOKS, channels_last
 
@@ -46,18 +46,14 @@ def build_retinaface(name: str, backbone: str, tensors: Mapping[str, Tensor]) ->
     """
     from facexlib.detection.retinaface import RetinaFace
 
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        # facexlib asks torchvision for its backbone in a way that torchvision has renamed.
-        warnings.simplefilter("ignore", UserWarning)
-        network: nn.Module = RetinaFace(backbone, device="cpu")
-    try:
-        network.load_state_dict(dict(tensors), strict=True)
-    except RuntimeError as error:
-        raise WeightsError(
-            f"{name} looks like RetinaFace ({backbone}), but tensors are missing or of the wrong shape. "
-            "Delete it and download it again."
-        ) from error
-    return channels_last(network.eval().requires_grad_(False))
+    def make() -> nn.Module:
+        with warnings.catch_warnings():
+            # facexlib asks torchvision for its backbone in a way that torchvision has renamed.
+            warnings.simplefilter("ignore", UserWarning)
+            network: nn.Module = RetinaFace(backbone, device="meta")
+        return network
+
+    return channels_last(built_as(f"RetinaFace ({backbone})", name, make, tensors))
 
 
 class RetinaFaceProposer:

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..building import built_as
 from ..host import Host, Resident
-from ..weights import WeightsError
 from . import visage_judge
 from .candidates import Candidates, joined, most_likely
 from .proposer import PADDING, channels_last
@@ -71,20 +71,16 @@ def build_visage(name: str, tensors: Mapping[str, Tensor]) -> VisageCascade:
     def width(key: str) -> int:
         return tensors[f"{key}.0.weight"].shape[0]
 
-    try:
+    def make() -> VisageCascade:
         second, third, fourth = (width(f"detect.stage{stride}.0") for stride in STRIDES)
         detect = VisageDetect(Widths(width("detect.stem"), second, third, fourth, width("detect.head")))
         points = None
         if any(key.startswith("points.") for key in tensors):
             points = LandmarkNetwork([width(f"points.{stage}.0") for stage in ("stage2", "stage4", "stage8")])
-        cascade = VisageCascade(detect, points)
-        cascade.load_state_dict(dict(tensors), strict=True)
-    except (KeyError, IndexError, RuntimeError) as error:
-        raise WeightsError(
-            f"{name} looks like visage-detect, but tensors are missing or of the wrong shape. "
-            "The one that is built in comes with Visage: reinstall Visage."
-        ) from error
-    cascade.eval().requires_grad_(False)
+        return VisageCascade(detect, points)
+
+    advice = "The one that is built in comes with Visage: reinstall Visage."
+    cascade = built_as("visage-detect", name, make, tensors, advice)
     channels_last(cascade)
     return cascade
 

@@ -23,11 +23,13 @@ import torch
 from torch import Tensor, nn
 
 from ...faces.alignment import ARCFACE
+from ..building import built_as
 from ..file_format import file_format
 from ..weights import DAMAGE, WeightsError, read_weights
 from .onnx_graph import read_graph
 from .onnx_network import OnnxNetwork
 
+_ARCFACE = "ArcFace IR-SE-50"
 _ARCFACE_NAMES = frozenset({"input_layer.0.weight", "body.0.res_layer.5.fc1.weight", "output_layer.3.weight"})
 _ADVICE = "Get recognition_arcface_ir_se50.pth: `visage models get arcface-ir-se50`."
 
@@ -70,16 +72,8 @@ def _arcface(path: Path) -> Network:
     tensors = read_weights(path).tensors
     if not tensors.keys() >= _ARCFACE_NAMES:
         raise WeightsError(f"{path.name} is no face embedder that Visage knows. {_ADVICE}")
-    with torch.random.fork_rng(devices=[]):  # a network draws its first weights from the global generator
-        module = Backbone(num_layers=50, drop_ratio=0.6, mode="ir_se")
-    try:
-        module.load_state_dict(tensors, strict=True)
-    except RuntimeError as error:
-        raise WeightsError(
-            f"{path.name} looks like ArcFace IR-SE-50, but tensors are missing or of the wrong shape. "
-            "Delete it and download it again."
-        ) from error
-    return Network(path.stem, module.eval().requires_grad_(False), "ArcFace IR-SE-50", 512, 21_000_000)
+    module = built_as(_ARCFACE, path.name, lambda: Backbone(num_layers=50, drop_ratio=0.6, mode="ir_se"), tensors)
+    return Network(path.stem, module, _ARCFACE, 512, 21_000_000)
 
 
 def _onnx(path: Path) -> Network:

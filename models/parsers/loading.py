@@ -18,16 +18,16 @@ Random weights make every pixel a close call; what the trained ones lose is not 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...faces.regions import REGIONS, Region
+from ..building import built_as
 from ..weights import WeightsError, read_weights
 
 # The regions in the order of the channels of each network.
@@ -182,21 +182,9 @@ def load_network(path: Path) -> Network:
         ) from error
     for architecture in ARCHITECTURES:
         if architecture.names <= tensors.keys():
-            return Network(path.stem, _with_weights(path, architecture, tensors), architecture)
+            module = built_as(architecture.name, path.name, architecture.build, tensors)
+            return Network(path.stem, module, architecture)
     raise WeightsError(
         f"{path.name} is no face parser that Visage knows. Get parsing_bisenet.pth or parsing_parsenet.pth: "
         "`visage models get bisenet`."
     )
-
-
-def _with_weights(path: Path, architecture: Architecture, tensors: Mapping[str, Tensor]) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):  # a network draws its first weights from the global generator
-        module = architecture.build()
-    try:
-        module.load_state_dict(dict(tensors), strict=True)
-    except RuntimeError as error:
-        raise WeightsError(
-            f"{path.name} looks like {architecture.name}, but tensors are missing or of the wrong shape. "
-            "Delete it and download it again."
-        ) from error
-    return module.eval().requires_grad_(False)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from ...building import built, numbered
 from ...weights import WeightsError
-from ..building import built, numbered
 from ..network import Architecture, Kind, Network
 from ..options import RestoreOptions
 from .architecture import ELIR

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from ....faces.alignment import GPEN
+from ...building import built, numbered
 from ...weights import WeightsError
-from ..building import built, numbered
 from ..network import Architecture, Kind, Network, Task
 from ..options import RestoreOptions
 from .architecture import Gpen

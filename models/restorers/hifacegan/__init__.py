@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from ..building import built
+from ...building import built
 from ..network import Architecture, Kind, Network
 from ..options import RestoreOptions
 from .architecture import HiFaceGan

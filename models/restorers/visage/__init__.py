@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from ..building import built, numbered
+from ...building import built, numbered
 from ..network import Architecture, Kind, Network
 from ..options import RestoreOptions
 from .architecture import SIDE, VisageRestorer

@@ -8,6 +8,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from .weights import WeightsError
+
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -23,6 +25,32 @@ def built(make: Callable[[], M], tensors: Mapping[str, Tensor]) -> M:
         module = make()
     module.load_state_dict(tensors, assign=True)
     return module.float().eval().requires_grad_(False)
+
+
+def built_as(
+    what: str,
+    file: str,
+    make: Callable[[], M],
+    tensors: Mapping[str, Tensor],
+    advice: str = "Delete it and download it again.",
+) -> M:
+    """As :func:`built`, for a file that is taken for one of a kind by the names of some of its tensors.
+
+    Args:
+        what: the kind, for the message.
+        file: name of the file, for the message.
+        make: may look tensors up to see how wide the module is.
+        advice: what to do where they do not fit.
+
+    Raises:
+        WeightsError: tensors are missing, too many or of the wrong shape.
+    """
+    try:
+        return built(make, tensors)
+    except (LookupError, RuntimeError) as error:
+        raise WeightsError(
+            f"{file} looks like {what}, but tensors are missing or of the wrong shape. {advice}"
+        ) from error
 
 
 def numbered(tensors: Mapping[str, Tensor], prefix: str) -> int:
