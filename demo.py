@@ -20,12 +20,12 @@ from torch import Tensor
 from .cli.images import Picture, save_image
 from .drawing import side_by_side
 from .faces.face import Face, Faces, resized
+from .faces.resizing import resize_frames
 from .models import builtin
 from .models.detectors import load_detector
 from .models.host import TorchHost
 from .models.locations import find_weights
 from .models.restorers import load_restorer
-from .models.upscaler import resize_frames
 from .pipeline import RestoreSettings, restore
 from .training.texture import energies
 

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..models.atomic import replacing
+from ..atomic import replacing
 from .encoders import BLUE_FIRST, Format, Samples, encode
 from .metadata import Metadata, read_metadata
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..faces.described import as_data
-from ..models.atomic import replacing
+from ..atomic import replacing
 from ..pipeline import Outcome
 from .batches import Failures
 

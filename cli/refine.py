@@ -15,7 +15,6 @@ from ..faces.face import Faces
 from ..fields import settings_of
 from ..models.detectors import DetectionSettings, Detector
 from ..models.host import TorchHost
-from ..models.inference import InvalidOutputError
 from ..models.refiners import Refiner
 from ..models.refiners.diffusers_engine import SAMPLERS, SCHEDULES, InpaintPrecision, load_inpainter
 from ..models.restorers import Restorer

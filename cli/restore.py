@@ -11,13 +11,13 @@ from pathlib import Path
 from torch import Tensor
 
 from ..faces.face import Faces
+from ..faces.resizing import resize_frames
 from ..models.detectors import DetectionSettings, Detector
 from ..models.host import TorchHost
-from ..models.inference import InvalidOutputError
 from ..models.locations import find_weights
 from ..models.parsers import Parser
 from ..models.restorers import Restorer
-from ..models.upscaler import Upscaler, load_upscaler, resize_frames
+from ..models.upscaler import Upscaler, load_upscaler
 from ..models.weights import WeightsError
 from ..pipeline import Restoration, RestoreSettings, restore
 from . import options

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ..atomic import replacing
 from ..drawing import draw_faces, side_by_side
 from ..faces.crops import extract, plan_crops
 from ..faces.face import Face
-from ..models.atomic import replacing
-from ..models.upscaler import resize_frames_to
+from ..faces.resizing import resize_frames_to
 from ..pipeline import Done, Outcome, outcome_reasons, outcome_summary
 from .batches import UNWRITTEN, Batch, Failures
 from .images import ImageError, Picture, save_image

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .atomic import replacing
+from ..atomic import replacing
 from .catalogue import by_sha256
 from .detectors.yolo_files import asks_for_ultralytics, convert_yolo
 from .download import sha256_of

@@ -1,4 +1,4 @@
-"""Upscaling whole frames: with a network, tile by tile, or by plain resampling."""
+"""Upscaling whole frames with a network, tile by tile."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from ..faces.resizing import resize_image, scaled_size
 from .host import Host, Progress, in_batches
 from .inference import InvalidOutputError, Precision, checked_dtype, unusable
 from .restorers.loading import load_network
@@ -47,34 +47,6 @@ def load_upscaler(path: Path, host: Host, precision: Precision = "fp32") -> Upsc
     return Upscaler(network, host, precision)
 
 
-def scaled_size(height: int, width: int, factor: float) -> tuple[int, int]:
-    """Height and width after resizing by ``factor``: each side by itself to the nearest whole number, 1 at least."""
-    return max(1, round(factor * height)), max(1, round(factor * width))
-
-
-def resize_frames(frames: Tensor, factor: float) -> Tensor:
-    """Resizes without a network: cubic, area-correct when shrinking.
-
-    Pixel centres are kept exactly: ``x`` goes to ``(x + 0.5) * s - 0.5`` where ``s`` is the width that comes out over
-    the width that went in (``factor``, where it divides without rest), and likewise ``y``.
-
-    Args:
-        frames: ``[B, H, W, 3]`` float, 0..1.
-        factor: greater than 0. 1 gives the very same tensor back.
-
-    Returns:
-        ``[B, H', W', 3]`` of :func:`scaled_size`, 0..1.
-    """
-    return resize_frames_to(frames, *scaled_size(frames.shape[1], frames.shape[2], factor))
-
-
-def resize_frames_to(frames: Tensor, height: int, width: int) -> Tensor:
-    """As :func:`resize_frames`, to a size: ``[B, height, width, 3]``. The very same tensor where it has it already."""
-    if (height, width) == tuple(frames.shape[1:3]):
-        return frames
-    return torch.stack([_resize(frame.permute(2, 0, 1), (height, width)).permute(1, 2, 0) for frame in frames])
-
-
 class Upscaler:
     """An upscaling network in the care of a host.
 
@@ -94,7 +66,7 @@ class Upscaler:
         self._resident = host.adopt(network.module, checked_dtype(network.name, network.architecture, precision))
 
     def upscale(self, frames: Tensor, factor: float) -> Tensor:
-        """Upscales frames by any factor; the geometry is that of :func:`resize_frames`.
+        """Upscales frames by any factor; the geometry is that of :func:`~visage.faces.resizing.resize_frames`.
 
         The network runs over tiles that fit the memory, halved where they turn out not to. Each tile is brought to
         the smallest whole factor that divides the network's own and is not below the wanted one, so that the frame
@@ -129,7 +101,7 @@ class Upscaler:
                 grid = _grid(height, width, side, unit)
                 progress = self._host.progress((count - index) * len(grid), "Upscale")
                 continue
-            done[index] = _resize(upscaled, size).permute(1, 2, 0)
+            done[index] = resize_image(upscaled, size).permute(1, 2, 0)
             index += 1
         return done
 
@@ -154,7 +126,7 @@ class Upscaler:
         output = forward(self._network, self._resident.module, given, self._resident.dtype)
         if unusable(output):
             raise InvalidOutputError(self.name, "a part of the frame")
-        return _resize(output[0].clamp(0, 1), (height * unit, width * unit))[None]
+        return resize_image(output[0].clamp(0, 1), (height * unit, width * unit))[None]
 
     def _bytes(self, height: int, width: int) -> int:
         return self._network.architecture.working_bytes(1, height, width, self._resident.dtype)
@@ -205,10 +177,3 @@ def _strips(length: int, side: int, unit: int) -> list[tuple[slice, Tensor]]:
 def _unit(scale: int, factor: float) -> int:
     """The smallest divisor of ``scale`` that is not below ``factor``, or else ``scale``."""
     return next((unit for unit in range(1, scale + 1) if scale % unit == 0 and unit >= factor), scale)
-
-
-def _resize(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """``[3, H, W]`` to another size, in 0..1: Catmull-Rom's cubic, stretched over the source pixels when shrinking."""
-    if image.shape[1:] == size:
-        return image
-    return F.interpolate(image[None].float(), size=size, mode="bicubic", antialias=True)[0].clamp(0, 1)

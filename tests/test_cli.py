@@ -12,8 +12,8 @@ import pytest
 import torch
 from visage.cli import main
 from visage.cli.images import Picture, load_image, save_image
+from visage.faces.resizing import resize_frames
 from visage.models import builtin
-from visage.models.upscaler import resize_frames
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,13 @@ ROOT = Path(__file__).resolve().parent.parent
 # What each part may import of the others.
 ALLOWED = {
     "fields": set(),
+    "atomic": set(),
     "faces": {"faces", "fields"},
-    "models": {"models", "faces", "fields"},
-    "training": {"training", "drawing", "models", "faces", "fields"},
+    "models": {"models", "faces", "fields", "atomic"},
+    "training": {"training", "drawing", "models", "faces", "fields", "atomic"},
     "pipeline": {"pipeline", "models", "faces", "fields"},
     "drawing": {"faces"},
-    "cli": {"cli", "pipeline", "drawing", "models", "faces", "fields"},
+    "cli": {"cli", "pipeline", "drawing", "models", "faces", "fields", "atomic"},
     "nodes": {"nodes", "pipeline", "drawing", "models", "faces", "fields"},
 }
 COMFYUI = {

@@ -9,11 +9,11 @@ import torch
 from visage.faces.alignment import FFHQ, GPEN
 from visage.faces.colour import match_colour
 from visage.faces.face import Face, Faces
+from visage.faces.resizing import resize_frames
 from visage.faces.selection import Selection
 from visage.models.host import TorchHost
 from visage.models.inference import InvalidOutputError
 from visage.models.restorers import Restorer, load_restorer
-from visage.models.upscaler import resize_frames
 from visage.pipeline import BlendSettings, RestorationError, RestoreSettings, blending, restore
 
 SETTINGS = RestoreSettings(blend=BlendSettings(colour=0))

@@ -12,12 +12,13 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from visage.faces.resizing import resize_frames, scaled_size
 from visage.models import upscaler as upscaler_module
 from visage.models.host import TorchHost
 from visage.models.inference import InvalidOutputError
 from visage.models.restorers.architectures import picture_architecture
 from visage.models.restorers.network import Network
-from visage.models.upscaler import Upscaler, load_upscaler, resize_frames, scaled_size
+from visage.models.upscaler import Upscaler, load_upscaler
 
 FACTORS = [0.5, 1.0, 1.5, 2.0, 2.37, 3.0, 4.0, 5.0]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..models.atomic import replacing
+from ..atomic import replacing
 
 _FORMAT = 1
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..models.atomic import replacing
+from ..atomic import replacing
 from ..models.detectors.visage import VisageDetect
 from ..models.detectors.visage_landmarks import LandmarkNetwork
 from ..models.detectors.visage_proposer import VisageCascade

@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..atomic import replacing
 from ..faces.face import Box, Face, Point
-from ..models.atomic import replacing
 from ..models.detectors import DetectionSettings, Detector, load_detector
 from ..models.host import TorchHost
 from .pictures import as_float, picture_files, read_picture

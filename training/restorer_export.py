@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..models.atomic import replacing
+from ..atomic import replacing
 from . import checkpoints
 from .run import CHECKPOINT
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..atomic import replacing
+from ...atomic import replacing
 from ..pickles import Placeholder
 from ..weights import RECORDS, RefusedError, Weights, WeightsError, names_asked_for, read_pickle, write_safetensors
 from .frugal import Frugal, TooLargeError
