@@ -14,7 +14,7 @@ from visage.faces.alignment import left_to_right
 from visage.models.detectors import DetectionSettings, Detector
 from visage.models.detectors.candidates import Candidates, joined
 from visage.models.detectors.outlines import outlines_of
-from visage.models.detectors.views import overview, tiled
+from visage.models.detectors.tiling import overview, tiled
 from visage.models.host import TorchHost
 
 # Where the stand-in places its landmarks in a marker, as shares of its width and height.

@@ -13,7 +13,7 @@ from visage.faces.alignment import FFHQ
 from visage.faces.face import Face
 from visage.models.detectors import DetectionSettings, load_detector
 from visage.models.detectors import visage_proposer as proposer_module
-from visage.models.detectors.visage import STRIDES, Predictions, VisageDetect, Widths, cells_of, decoded
+from visage.models.detectors.visage_finder import STRIDES, Predictions, VisageDetect, Widths, cells_of, decoded
 from visage.models.detectors.visage_landmarks import LandmarkNetwork
 from visage.models.detectors.visage_proposer import VisageCascade, VisageProposer, build_visage
 from visage.models.host import TorchHost

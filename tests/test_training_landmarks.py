@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from visage.models.detectors import load_detector
 from visage.models.detectors import visage_proposer as proposer_module
 from visage.models.detectors.face_views import Views, seen, views_of
-from visage.models.detectors.visage import VisageDetect
+from visage.models.detectors.visage_finder import VisageDetect
 from visage.models.detectors.visage_landmarks import FRAMING, LandmarkNetwork
 from visage.models.detectors.visage_proposer import VisageCascade, VisageProposer, build_visage
 from visage.models.host import TorchHost

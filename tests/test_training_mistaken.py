@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from visage.faces.face import Box, Face
 from visage.models.detectors import DetectionSettings
-from visage.models.detectors.visage import VisageDetect, cells_of, decoded
+from visage.models.detectors.visage_finder import VisageDetect, cells_of, decoded
 from visage.models.detectors.visage_landmarks import FRAMING
 from visage.models.detectors.visage_proposer import VisageProposer, build_visage
 from visage.models.weights import read_weights

@@ -12,7 +12,7 @@ from torch import Tensor
 from visage.models.detectors import visage_judge as judge_module
 from visage.models.detectors.candidates import Candidates, joined
 from visage.models.detectors.face_views import Framing
-from visage.models.detectors.visage import STRIDES, VisageDetect, cells_of
+from visage.models.detectors.visage_finder import STRIDES, VisageDetect, cells_of
 from visage.models.detectors.visage_judge import judged
 from visage.models.detectors.visage_landmarks import FRAMING, LandmarkNetwork
 

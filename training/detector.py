@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..models.detectors.visage import VisageDetect, Widths, cells_of, decoded
+from ..models.detectors.visage_finder import VisageDetect, Widths, cells_of, decoded
 from ..models.detectors.visage_proposer import build_visage
 from ..models.weights import read_weights
 from .averaged import AveragedTraining

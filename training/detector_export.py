@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..atomic import replacing
-from ..models.detectors.visage import VisageDetect
+from ..models.detectors.visage_finder import VisageDetect
 from ..models.detectors.visage_landmarks import LandmarkNetwork
 from ..models.detectors.visage_proposer import VisageCascade
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import generalized_box_iou_loss
 
-from ..models.detectors.visage import STRIDES, Predictions
+from ..models.detectors.visage_finder import STRIDES, Predictions
 from .composites import Truth
 
 # Longer sides of faces, in pixels, up to which the levels are asked for them. Around a border both levels are.

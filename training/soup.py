@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..models.detectors.visage import VisageDetect
+from ..models.detectors.visage_finder import VisageDetect
 from ..models.detectors.visage_proposer import build_visage
 from ..models.weights import read_weights
 from .detector_export import export, shifted

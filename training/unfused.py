@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..models.detectors.visage import Convolution
+from ..models.detectors.visage_finder import Convolution
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -34,9 +34,9 @@ class _Moments:
 def unfused_into(trained: M, plain: nn.Module, inputs: Iterable[Tensor]) -> M:
     """Gives a network with batch normalisation the function of a finished one without, in place.
 
-    The inverse of :func:`~..models.detectors.visage.fused_into`: each normalisation takes the mean and the variance of
-    what its convolution gives for ``inputs``, and puts both back. In training mode, where the statistics are those of
-    a batch, the function is nearly the same.
+    The inverse of :func:`~..models.detectors.visage_finder.fused_into`: each normalisation takes the mean and the
+    variance of what its convolution gives for ``inputs``, and puts both back. In training mode, where the statistics
+    are those of a batch, the function is nearly the same.
 
     Args:
         plain: the same network as ``trained``, but for the normalisations in its :class:`Convolution`.

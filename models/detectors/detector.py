@@ -18,7 +18,7 @@ from ..host import Host, Resident, in_batches
 from .candidates import Candidates, joined
 from .proposer import PADDING, Proposer
 from .settings import DetectionSettings
-from .views import Level, Tile, overview, tiled
+from .tiling import Level, Tile, overview, tiled
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .candidates import Candidates, joined
 from .face_views import Framing, seen, views_of
-from .visage import Predictions, VisageDetect, cells_of, decoded
+from .visage_finder import Predictions, VisageDetect, cells_of, decoded
 from .visage_landmarks import FRAMING, LandmarkNetwork
 
 # Of the least score: what is less likely after its first look by the second network is not looked at again.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ...faces.alignment import MIRRORED
 from .face_views import Framing
-from .visage import Block, Convolution, fused_into
+from .visage_finder import Block, Convolution, fused_into
 
 FRAMING = Framing(side=64, zoom=0.175)
 """What the network sees: the eyes are 22 pixels apart, and as much again is seen around the five points."""

@@ -15,7 +15,7 @@ from ..host import Host, Resident
 from . import visage_judge
 from .candidates import Candidates, joined, most_likely
 from .proposer import PADDING, channels_last
-from .visage import STRIDES, Predictions, VisageDetect, Widths, cells_of, decoded
+from .visage_finder import STRIDES, Predictions, VisageDetect, Widths, cells_of, decoded
 from .visage_landmarks import LandmarkNetwork
 
 

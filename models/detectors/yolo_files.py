@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ...atomic import replacing
 from ..pickles import Placeholder
 from ..weights import RECORDS, RefusedError, Weights, WeightsError, names_asked_for, read_pickle, write_safetensors
-from .frugal import Frugal, TooLargeError
+from .allocation_limit import AllocationLimit, TooLargeError
 from .proposer import channels_last
 from .ultralytics_import import ultralytics_module
 from .yolo_layout import YoloLayout, checked_layout
@@ -120,7 +120,7 @@ def build_yolo(name: str, file: YoloFile) -> nn.Module:
     # Building draws random weights, and a plan that fails half-way would leave its activation to every later network.
     default_activation = tasks.Conv.default_act
     try:
-        with torch.random.fork_rng(devices=[]), Frugal(_ALLOWED * _held(file.tensors) + _ALLOWED_ALWAYS):
+        with torch.random.fork_rng(devices=[]), AllocationLimit(_ALLOWED * _held(file.tensors) + _ALLOWED_ALWAYS):
             network: Any = getattr(tasks, _CLASSES[file.layout.task])(
                 copy.deepcopy(file.layout.plan), ch=3, verbose=False
             )

@@ -22,7 +22,7 @@ class TooLargeError(Exception):
     """A network takes more than it may."""
 
 
-class Frugal(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class AllocationLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Inside, no more than so many elements of tensors may come about, or :class:`TooLargeError` is raised."""
 
     def __init__(self, elements: int) -> None:
