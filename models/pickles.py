@@ -55,8 +55,7 @@ _LOCK = threading.Lock()
 class Placeholder:
     """Stands for any object of a file: takes every argument, keeps the state it is given, does nothing."""
 
-    def __init__(self, *_: object, **__: object) -> None:
-        self.state: dict[str, Any] = {}
+    state: dict[str, Any]
 
     def __new__(cls, *_: object, **__: object) -> Placeholder:
         made = super().__new__(cls)

@@ -26,12 +26,12 @@ FILES = (
 def test_real_files_are_recognised_under_any_name(data: Path, tmp_path: Path, name: str) -> None:
     detector = load_detector(data / "weights" / name, HOST)
     assert detector.name == name
-    assert ("person" if "seg" in name else "face") in detector.labels
-    assert (detector.resident is None) == name.endswith(".onnx")
+    assert ("person" if "seg" in name else "face") in detector.proposer.labels
+    assert (detector.proposer.resident is None) == name.endswith(".onnx")
     renamed = tmp_path / "weights.bin"
     shutil.copy(data / "weights" / name, renamed)
     again = load_detector(renamed, HOST)
-    assert (again.name, again.labels) == ("weights.bin", detector.labels)
+    assert (again.name, again.proposer.labels) == ("weights.bin", detector.proposer.labels)
 
 
 def test_retinaface_may_be_safetensors(data: Path, tmp_path: Path) -> None:

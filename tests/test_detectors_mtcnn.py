@@ -146,9 +146,9 @@ def folder(tmp_path: Path) -> Path:
 
 def weights_in(path: Path) -> dict[str, Tensor]:
     detector = load_detector(path, HOST)
-    assert (detector.name, detector.labels) == (path.name, ("face",))
-    assert detector.resident is not None
-    return detector.resident.module.state_dict()
+    assert (detector.name, detector.proposer.labels) == (path.name, ("face",))
+    assert detector.proposer.resident is not None
+    return detector.proposer.resident.module.state_dict()
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -214,7 +214,7 @@ def test_official_weights_find_the_faces_that_facenet_pytorch_finds(official: Pa
 
     levels = cv2.imread(str(data / "photos" / "dlib_faces" / "2008_002470.jpg"))[:, :, ::-1].copy()
     frame = torch.from_numpy(levels)[None].float() / 255
-    proposer: Any = load_detector(official, HOST)._proposer
+    proposer: Any = load_detector(official, HOST).proposer
     (found,) = proposer.propose(frame.movedim(-1, 1), 0.5, 0.4)
     assert len(found) == len(THEIRS)
     for box, eye, mouth in THEIRS:

@@ -90,7 +90,7 @@ def test_prefixes_of_parallel_training_are_taken_off(tmp_path: Path) -> None:
     tensors = facexlib_network("mobile0.25").state_dict()
     torch.save({f"module.{name}": value for name, value in tensors.items()}, tmp_path / "net.pth")
     detector = load_detector(tmp_path / "net.pth", HOST)
-    assert detector.labels == ("face",)
+    assert detector.proposer.labels == ("face",)
     assert detector.detect(torch.rand(1, 30, 40, 3), DetectionSettings(confidence=1.0)) == [[]]
 
 

@@ -109,8 +109,8 @@ def test_a_file_comes_back_through_the_loader(tmp_path: Path) -> None:
     network, path = tiny(), tmp_path / "any name.safetensors"
     export(shifted(network.fused(), 0.3), None, path, steps=7)
     detector = load_detector(path, HOST)
-    assert detector.resident is not None
-    cascade = detector.resident.module
+    assert detector.proposer.resident is not None
+    cascade = detector.proposer.resident.module
     assert isinstance(cascade, VisageCascade) and cascade.points is None
     loaded = cascade.detect
     assert loaded.widths == TINY

@@ -113,8 +113,8 @@ def test_both_networks_come_back_from_a_file(tmp_path: Path) -> None:
     detect, points = tiny().fused(), stirred().fused()
     export(detect, points, tmp_path / "both.safetensors")
     detector = load_detector(tmp_path / "both.safetensors", HOST)
-    assert detector.resident is not None
-    loaded = detector.resident.module
+    assert detector.proposer.resident is not None
+    loaded = detector.proposer.resident.module
     assert isinstance(loaded, VisageCascade) and loaded.points is not None
     assert (loaded.detect.widths, loaded.points.widths) == (TINY, WIDTHS)
     views = torch.rand(2, 3, FRAMING.side, FRAMING.side)

@@ -117,11 +117,11 @@ def test_a_converted_file_gives_the_same_bits(data: Path, tmp_path: Path, name: 
     convert_yolo(data / "weights" / name, target)
     assert [path.name for path in tmp_path.iterdir()] == ["converted.safetensors"]
     original, converted = load_detector(data / "weights" / name, HOST), load_detector(target, HOST)
-    assert converted.labels == original.labels
-    assert original.resident is not None and converted.resident is not None
+    assert converted.proposer.labels == original.proposer.labels
+    assert original.proposer.resident is not None and converted.proposer.resident is not None
     picture = photograph(data)
     with torch.inference_mode():
-        one, two = original.resident.module(picture)[0], converted.resident.module(picture)[0]
+        one, two = original.proposer.resident.module(picture)[0], converted.proposer.resident.module(picture)[0]
     for left, right in zip(one, two, strict=True) if name.endswith("seg.pt") else [(one, two)]:
         assert torch.equal(left, right)
     frames = picture.permute(0, 2, 3, 1)
@@ -252,7 +252,7 @@ def test_a_training_record_is_read_over(tmp_path: Path) -> None:
     assert file.layout.names == ("face", "hand")
     assert file.tensors["model.0.conv.weight"].dtype == torch.float16
     detector = load_detector(tmp_path / "model.pt", HOST)
-    assert detector.labels == ("face", "hand")
+    assert detector.proposer.labels == ("face", "hand")
     assert set(map(str, torch.serialization.get_safe_globals())) == allowed
 
 
@@ -302,7 +302,7 @@ def test_files_are_read_after_somebody_allowed_their_classes(tmp_path: Path) -> 
     allowed = [tasks.DetectionModel, convolution.Conv, nn.Sequential, nn.Conv2d]
     with torch.serialization.safe_globals(allowed):
         assert "model.0.conv.weight" in read_yolo_pickle(tmp_path / "model.pt").tensors
-        assert load_detector(tmp_path / "model.pt", HOST).labels == ("face", "hand")
+        assert load_detector(tmp_path / "model.pt", HOST).proposer.labels == ("face", "hand")
         assert set(allowed) <= set(torch.serialization.get_safe_globals())
 
 

@@ -9,12 +9,12 @@ from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...faces.alignment import left_to_right
 from ...faces.face import Face, in_reading_order, roll_of
 from ...faces.sampling import area_resize
-from ..host import Host, Resident, in_batches
+from ..host import Host, in_batches
 from .candidates import Candidates, joined
 from .proposer import PADDING, Proposer
 from .settings import DetectionSettings
@@ -44,26 +44,20 @@ _LARGEST_BATCH = 16
 
 
 class Detector:
-    """Finds faces in frames with one detection network."""
+    """Finds faces in frames with one detection network.
+
+    Attributes:
+        proposer: the network.
+    """
 
     def __init__(self, proposer: Proposer, host: Host) -> None:
-        self._proposer = proposer
+        self.proposer = proposer
         self._host = host
 
     @property
     def name(self) -> str:
         """What to call the network in messages and reports."""
-        return self._proposer.name
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Labels that faces may have."""
-        return self._proposer.labels
-
-    @property
-    def resident(self) -> Resident[nn.Module] | None:
-        """The network as the host keeps it, ``None`` for one that runs outside torch."""
-        return self._proposer.resident
+        return self.proposer.name
 
     def detect(self, frames: Tensor, settings: DetectionSettings | None = None) -> list[list[Face]]:
         """The faces of every frame.
@@ -119,7 +113,7 @@ class Detector:
         """Looks at one frame in tiles. What was seen of the whole frame tells which faces are too large for tiles."""
         height, width = frame.shape[:2]
         shared = math.ceil(_MARGIN * _SURE * scale / (settings.working_size / max(width, height)))
-        level = tiled(width, height, scale, settings.working_size, shared, self._proposer.stride)
+        level = tiled(width, height, scale, settings.working_size, shared, self.proposer.stride)
         device = self._device(frame)
         picture = _picture(frame, level, device)
 
@@ -146,7 +140,7 @@ class Detector:
 
         Blurred faces are sharp there, and those that fill the frame have a size that networks know.
         """
-        for times in self._proposer.second_looks:
+        for times in self.proposer.second_looks:
             level = overview(whole.width, whole.height, max(1, max(whole.width, whole.height) // times))
             ((_, (looks,)),) = self._overviews(frame[None], level, settings)
             if _anything(looks):
@@ -160,9 +154,9 @@ class Detector:
         for turns in range(4) if settings.rotations else (0,):
             self._host.check_interrupt()
             turned = torch.rot90(pictures, turns, (-2, -1))
-            below, beside = -turned.shape[-2] % self._proposer.stride, -turned.shape[-1] % self._proposer.stride
+            below, beside = -turned.shape[-2] % self.proposer.stride, -turned.shape[-1] % self.proposer.stride
             padded = F.pad(turned, (0, beside, 0, below), value=PADDING)
-            found = self._proposer.propose(padded, settings.confidence, settings.overlap)
+            found = self.proposer.propose(padded, settings.confidence, settings.overlap)
             for looks, candidates in zip(seen, found, strict=True):
                 back = candidates.to("cpu").turned_back(turns, width, height)
                 looks.append(_Look(back, _UPRIGHT if turns == 0 else 1.0))
@@ -170,14 +164,14 @@ class Detector:
 
     def _device(self, frame: Tensor) -> torch.device:
         """Where to make pictures of a frame: where the network computes; for one outside torch, where the frame is."""
-        resident = self._proposer.resident
+        resident = self.proposer.resident
         return frame.device if resident is None else resident.bring(frame.numel() * 4)
 
     def _batches(
         self, items: Sequence[T], level: Level, device: torch.device, run: Callable[[Sequence[T]], list[R]]
     ) -> Iterator[list[R]]:
         """Runs over items in batches that fit into memory."""
-        each = self._proposer.working_bytes(level.tile_height, level.tile_width)
+        each = self.proposer.working_bytes(level.tile_height, level.tile_width)
         most = _LARGEST_BATCH_ON_CPU if device.type == "cpu" else _LARGEST_BATCH
         batch = max(1, min(most, self._host.free_bytes() // (2 * each)))
         return in_batches(self._host, self.name, items, batch, run)
@@ -194,7 +188,7 @@ class Detector:
     def _face(
         self, box: list[float], score: float, label: int, landmarks: list[list[float]] | None, outline: Tensor | None
     ) -> Face:
-        face = Face((box[0], box[1], box[2], box[3]), score, self._proposer.labels[label])
+        face = Face((box[0], box[1], box[2], box[3]), score, self.proposer.labels[label])
         if landmarks is not None:
             one, two, three, four, five = ((x, y) for x, y in landmarks)
             points = (one, two, three, four, five)
