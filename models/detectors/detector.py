@@ -100,7 +100,7 @@ class Detector:
             pictures = torch.stack([_picture(frames[index], level, device) for index in indices])
             for index, sound in zip(indices, pictures.sum((1, 2, 3)).isfinite().tolist(), strict=True):
                 if not sound:
-                    raise ValueError(f"Frame {index} holds values that are not finite numbers (NaN or infinity).")
+                    raise ValueError(f"Image {index + 1} holds values that are not finite numbers (NaN or infinity).")
             return self._look(pictures, settings)
 
         start = 0
