@@ -14,7 +14,7 @@ __all__ = ["DEFAULT_OPTIONS", "RestoreOptions", "Restorer", "load_restorer"]
 
 
 def load_restorer(path: Path, host: Host, precision: Precision = "fp32") -> Restorer:
-    """The restorer in a file, whatever the file is called.
+    """The restorer in a file, whatever the file is called; but what a GPEN is for is told by its name alone.
 
     Args:
         path: a network of :data:`~.kinds.KINDS` (GFPGAN, CodeFormer and others), or any that spandrel reads and that

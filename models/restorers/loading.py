@@ -1,4 +1,7 @@
-"""From a weight file to a network: what it is is found out from the names of its tensors, never from the file's."""
+"""From a weight file to a network: what it is is found out from the names of its tensors.
+
+The name of the file counts for GPEN alone, which restores, colours or fills with the same tensors: see :mod:`.gpen`.
+"""
 
 from __future__ import annotations
 
