@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ..faces.described import as_data
 from ..atomic import replacing
+from ..faces.described import as_data
 from ..pipeline import Outcome
 from .batches import Failures
 
