@@ -77,8 +77,9 @@ class _Demodulated(_Modulated):
         weight, scale = self.weight[0], self.modulation(style)
         energy = scale.float().square() @ weight.float().square().sum(dim=(2, 3)).T
         gain = (math.sqrt(2) * torch.rsqrt(energy + _EPSILON)).to(x.dtype)
-        if len(x) == 1:
-            # The weights of one picture are fewer numbers than its features.
+        if len(x) == 1 and x.dtype == torch.float32:
+            # The weights of one picture are fewer numbers than its features. Rounded to less they would not be those of
+            # a batch any more, and a face would look otherwise alone than among others.
             weight = weight * gain.view(-1, 1, 1, 1) * scale.view(1, -1, 1, 1)
             return F.conv2d(_doubled(x) if enlarge else x, weight, bias.flatten(), padding=1)
         x = x * scale[..., None, None]
