@@ -22,6 +22,7 @@ from visage.models.download import sha256_of
 from visage.models.host import TorchHost
 from visage.models.restorers import load_restorer
 from visage.models.restorers.options import RestoreOptions
+from visage.training.degradations import degrade, level_recipe
 from visage.training.detector_sets import things
 from visage.training.labels import LabelledFace
 from visage.training.pictures import as_float
@@ -126,6 +127,22 @@ def test_a_sharp_face_is_left_nearly_as_it_is(done: Demo, fidelity: float) -> No
     crop = torch.nn.functional.interpolate(sharp, (512, 512), mode="bicubic", antialias=True).clamp(0, 1)
     restored = restorer.restore(crop, RestoreOptions(fidelity=fidelity))
     assert float((restored - crop).abs().mean()) * 255 < SHARP[fidelity]
+
+
+@pytest.mark.parametrize(("contrast", "black"), [(0.5, 0.3), (0.3, 0.0), (0.3, 0.4), (0.15, 0.85)])
+def test_a_pale_or_dark_face_is_restored_as_one_of_full_contrast(done: Demo, contrast: float, black: float) -> None:
+    restorer = load_restorer(file_of(builtin.RESTORER), TorchHost("cpu", quiet=True))
+    sharp = done.original[:400, 30:430].movedim(-1, 0)[None]
+    crop = torch.nn.functional.interpolate(sharp, (512, 512), mode="bicubic", antialias=True).clamp(0, 1)
+    damaged = degrade(crop, [level_recipe("medium", 1)], torch.Generator().manual_seed(1))
+
+    def error(restored: torch.Tensor) -> float:
+        return -10 * math.log10(float((restored - crop).square().mean()))
+
+    full = error(restorer.restore(damaged))
+    faded = (restorer.restore(damaged * contrast + black) - black) / contrast
+    assert full > error(damaged) + 0.3
+    assert error(faded) == pytest.approx(full, abs=0.1)
 
 
 def test_faces_in_photographs_are_found_and_their_landmarks(data: Path) -> None:
