@@ -239,6 +239,18 @@ def test_a_run_in_pieces_gives_the_bits_of_a_run_in_one(tmp_path: Path, faces: t
         assert all(map(torch.equal, ours.state_dict().values(), theirs.state_dict().values()))
 
 
+def test_the_average_takes_in_each_step_as_the_one_it_is(faces: torch.Tensor) -> None:
+    trained = job(faces, replace(TINY, rate=1e-2, warm_up=1))
+    averaged = dict(trained.average.module.named_parameters())
+    for done in (1, 2):
+        before = {name: weight.clone() for name, weight in averaged.items()}
+        trained.step(done - 1)
+        decay = (1 + done) / (10 + done)
+        for name, weight in trained.network.named_parameters():
+            torch.testing.assert_close(averaged[name], before[name].lerp(weight.data, 1 - decay), atol=1e-7, rtol=1e-5)
+        assert max(float((averaged[name] - before[name]).abs().max()) for name in averaged) > 1e-3
+
+
 def test_shares_of_a_batch_are_learned_together(faces: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("visage.training.restorer._CLIP", math.inf)
     both, first, second = job(faces, replace(TINY, shares=2)), job(faces), job(faces)

@@ -211,7 +211,7 @@ class RestorerJob:
         shares = range(self._chosen.shares)
         lessons = list(self._side_by_side(lambda share: self._learn(number, share), shares))
         _advance((self._muon, self._adam), self.network, [lesson.restorer for lesson in lessons])
-        self.average.update(self.network, number)
+        self.average.update(self.network, number + 1)
         if self._adversarial_weight(number) > 0:
             _advance((self._judge_adam,), self._discriminator, [lesson.judge for lesson in lessons])
         return {name: torch.stack([lesson.told[name] for lesson in lessons]).mean(0) for name in lessons[0].told}
