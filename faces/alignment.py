@@ -100,7 +100,7 @@ def left_to_right(landmarks: Tensor) -> Tensor:
     """
     given = landmarks.double().cpu()
     orders = torch.stack((given, given[:, MIRRORED]))
-    _, residual = fit_similarity(orders, torch.tensor(FFHQ.points, dtype=torch.float64))
+    _, residual = fit_similarity(orders, torch.tensor(FFHQ.points, dtype=torch.float64), OUTLIER_SCALE)
     wrong = residual[1].square().sum(-1) < residual[0].square().sum(-1)
     return torch.where(wrong[:, None, None], orders[1], orders[0])
 

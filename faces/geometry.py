@@ -17,7 +17,7 @@ OUTLIER_SCALE = 4.0
 _ITERATIONS = 5
 
 
-def fit_similarity(points: Tensor, target: Tensor, outlier_scale: float = OUTLIER_SCALE) -> tuple[Tensor, Tensor]:
+def fit_similarity(points: Tensor, target: Tensor, outlier_scale: float) -> tuple[Tensor, Tensor]:
     """Rotation, scale and shift that take ``points`` to ``target`` with the least squared error, robustly.
 
     Least squares in the complex plane (closed form, never a reflection), repeated with Cauchy weights
@@ -26,7 +26,8 @@ def fit_similarity(points: Tensor, target: Tensor, outlier_scale: float = OUTLIE
     Args:
         points: ``[..., K, 2]`` float64.
         target: ``[K, 2]`` or ``[..., K, 2]`` float64.
-        outlier_scale: residual, in the units of ``target``, at which a point loses half of its weight.
+        outlier_scale: residual, in the units of ``target``, at which a point loses half of its weight;
+            :data:`OUTLIER_SCALE` for pixels of a 512 crop, infinite for plain least squares.
 
     Returns:
         Matrices ``[..., 2, 3]`` and residuals ``[..., K]``: how far each point lands from its target.

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from visage.faces.alignment import ARCFACE, FFHQ, GPEN, MAX_RESIDUAL, align, left_to_right
 from visage.faces.face import Face
-from visage.faces.geometry import apply, compose, fit_similarity, invert, resize_matrix, scale_of
+from visage.faces.geometry import OUTLIER_SCALE, apply, compose, fit_similarity, invert, resize_matrix, scale_of
 
 TARGET = torch.tensor(FFHQ.points, dtype=torch.float64)
 
@@ -28,7 +28,7 @@ similarities = st.builds(
 
 @given(similarities)
 def test_an_exact_similarity_is_found_again(truth) -> None:
-    found, residual = fit_similarity(apply(invert(truth), TARGET), TARGET)
+    found, residual = fit_similarity(apply(invert(truth), TARGET), TARGET, OUTLIER_SCALE)
     assert torch.allclose(found, truth, rtol=1e-9, atol=1e-6)
     assert float(residual.max()) < 1e-6
 
@@ -60,7 +60,7 @@ def corner_errors(count: int, outlier: float, noise: float) -> tuple[float, floa
             landmarks[random.integers(5)] += outlier * np.array([math.cos(angle), math.sin(angle)])
         seen = apply(invert(truth), torch.from_numpy(landmarks))
         where = apply(invert(truth), corners)
-        fitted, _ = fit_similarity(seen, TARGET)
+        fitted, _ = fit_similarity(seen, TARGET, OUTLIER_SCALE)
         reference = cv2.estimateAffinePartial2D(seen.numpy(), TARGET.numpy(), method=cv2.LMEDS)[0]
         for matrix, errors in ((fitted, ours), (torch.from_numpy(reference), theirs)):
             errors.append(float((apply(matrix, where) - corners).norm(dim=1).mean()))
@@ -76,8 +76,8 @@ def test_as_robust_as_lmeds_and_closer_without_outliers(outlier, noise, limit) -
 
 def test_a_batch_is_fitted_as_its_faces_alone(generator) -> None:
     points = TARGET + torch.randn(7, 5, 2, generator=generator, dtype=torch.float64) * 5
-    together, _ = fit_similarity(points, TARGET)
-    alone = torch.stack([fit_similarity(face, TARGET)[0] for face in points])
+    together, _ = fit_similarity(points, TARGET, OUTLIER_SCALE)
+    alone = torch.stack([fit_similarity(face, TARGET, OUTLIER_SCALE)[0] for face in points])
     assert torch.allclose(together, alone, rtol=1e-12, atol=1e-10)
 
 
@@ -106,7 +106,7 @@ def test_gpens_template_is_arcfaces_with_a_quarter_of_its_side_around_it() -> No
 
 
 def test_gpens_template_shows_a_face_where_it_says_it_does() -> None:
-    fitted, _ = fit_similarity(TARGET, torch.tensor(GPEN.points, dtype=torch.float64), outlier_scale=1e9)
+    fitted, _ = fit_similarity(TARGET, torch.tensor(GPEN.points, dtype=torch.float64), math.inf)
     places = torch.tensor([[0.1, 0.2], [0.5, 0.5], [0.9, 0.3]], dtype=torch.float64)
     shown = (apply(fitted, places * 512 - 0.5) + 0.5) / 512
     assert torch.allclose(shown, GPEN.face_scale * places + torch.tensor(GPEN.face_shift).double(), atol=6e-3)
@@ -131,7 +131,7 @@ def test_a_rolled_box_is_turned_upright() -> None:
 
 def test_landmarks_of_no_face_are_not_believed() -> None:
     nonsense = ((10.0, 10.0), (12.0, 80.0), (90.0, 15.0), (11.0, 11.0), (60.0, 10.0))
-    _, residual = fit_similarity(torch.tensor(nonsense, dtype=torch.float64), TARGET)
+    _, residual = fit_similarity(torch.tensor(nonsense, dtype=torch.float64), TARGET, OUTLIER_SCALE)
     assert float(residual.square().mean().sqrt()) > MAX_RESIDUAL
     box = (0.0, 0.0, 100.0, 100.0)
     assert torch.equal(align([Face(box, landmarks=nonsense)], 512), align([Face(box)], 512))

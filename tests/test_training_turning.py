@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from visage.faces.alignment import FFHQ
 from visage.training.sheets import Sheets, with_levels
-from visage.training.turning import in_profile, relief, shown_places, turned, turned_points
+from visage.training.turning import head_to_sheet, in_profile, relief, shown_places, turned, turned_points
 
 SIDE = 256
 # Half a sheet in distances of the eyes, and where the middle between the eyes lies on it.
@@ -67,6 +68,18 @@ def test_landmarks_stay_on_what_they_mark() -> None:
     assert max(differences) < 3
     shift = after.landmarks[:, 2, 0] - after.landmarks[:, :2, 0].mean(1)
     assert bool((shift.abs() > 0.05 * _EYES).any()) and bool((shift > 0).any()) and bool((shift < 0).any())
+
+
+def test_all_five_landmarks_count_alike_for_the_place_of_a_head(generator: torch.Generator) -> None:
+    """Against the least-squares solution of the linear equations for a turn, a scale and a shift."""
+    model = torch.tensor(FFHQ.points, dtype=torch.float64)
+    model = (model - model[:2].mean(0)) / (model[1, 0] - model[0, 0])
+    seen = 0.4 * model + 0.1 * torch.randn(5, 2, generator=generator, dtype=torch.float64)
+    (x, y), one, none = model.T, torch.ones(5), torch.zeros(5)
+    rows = torch.cat([torch.stack([x, -y, one, none], 1), torch.stack([y, x, none, one], 1)])
+    a, b, right, down = np.linalg.lstsq(rows.numpy(), torch.cat([seen[:, 0], seen[:, 1]]).numpy())[0]
+    expected = torch.tensor([[a, -b, right], [b, a, down]], dtype=torch.float64)
+    torch.testing.assert_close(head_to_sheet(seen), expected, rtol=0, atol=1e-9)
 
 
 def test_a_turned_head_is_turned_further() -> None:

@@ -119,7 +119,7 @@ def head_to_sheet(landmarks: Tensor) -> Tensor:
     """``[2, 3]``: from places in the head to those on the sheet, by least squares over all five."""
     model = torch.tensor(FFHQ.points, dtype=torch.float64)
     middle, eyes = model[:2].mean(0), model[1, 0] - model[0, 0]
-    return fit_similarity((model - middle) / eyes, landmarks.double())[0]
+    return fit_similarity((model - middle) / eyes, landmarks.double(), math.inf)[0]
 
 
 def _turned_box(box: Tensor, to_head: Tensor, to_sheet: Tensor, angle: float) -> Tensor:
