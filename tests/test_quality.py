@@ -20,7 +20,7 @@ from visage.faces.quality.blocks import blockiness
 from visage.faces.quality.exposure import exposure
 from visage.faces.quality.noise import noise_level
 from visage.faces.quality.sharpness import sharpness
-from visage.training.degradations import Recipe, blur, compress, degrade, level_recipe
+from visage.training.degradations import DegradationRecipe, blur, compress, degrade, level_recipe
 from visage.training.pictures import as_float, picture_files, read_pictures
 
 # Found by yolov8n-face in scikit-image's photograph of an astronaut.
@@ -52,7 +52,7 @@ def measured(pictures: Tensor, face: Face) -> list[FaceQuality]:
 
 
 def blurred(sigma: float) -> Damage:
-    return lambda pictures: blur(pictures, [Recipe(blur=(sigma, sigma))] * len(pictures))
+    return lambda pictures: blur(pictures, [DegradationRecipe(blur=(sigma, sigma))] * len(pictures))
 
 
 def noisy(level: float) -> Damage:
@@ -64,7 +64,7 @@ def noisy(level: float) -> Damage:
 
 
 def compressed(quality: int) -> Damage:
-    return lambda pictures: compress(pictures, [Recipe(qualities=(quality,))] * len(pictures))
+    return lambda pictures: compress(pictures, [DegradationRecipe(qualities=(quality,))] * len(pictures))
 
 
 def lit(gain: float) -> Damage:

@@ -10,8 +10,8 @@ import torch
 from visage.training import jpeg
 from visage.training.degradations import (
     LEVELS,
+    DegradationRecipe,
     Ranges,
-    Recipe,
     add_grain,
     add_noise,
     blur,
@@ -34,7 +34,7 @@ def photo(generator: torch.Generator) -> torch.Tensor:
 
 
 def test_no_recipe_changes_no_bit(photo: torch.Tensor) -> None:
-    assert torch.equal(degrade(photo, [Recipe(), Recipe()], generator_of(0, 0)), photo)
+    assert torch.equal(degrade(photo, [DegradationRecipe(), DegradationRecipe()], generator_of(0, 0)), photo)
 
 
 def test_the_same_seed_gives_the_same_bits_and_a_picture_is_not_touched_by_its_neighbours(photo: torch.Tensor) -> None:
@@ -51,7 +51,7 @@ def test_the_same_seed_gives_the_same_bits_and_a_picture_is_not_touched_by_its_n
 
 @pytest.mark.parametrize("sigma", [0.8, 3.0])
 def test_round_blur_is_that_of_opencv(photo: torch.Tensor, sigma: float) -> None:
-    ours = blur(photo, [Recipe(blur=(sigma, sigma))] * 2)
+    ours = blur(photo, [DegradationRecipe(blur=(sigma, sigma))] * 2)
     for image, result in zip(photo, ours, strict=True):
         theirs = cv2.GaussianBlur(image.permute(1, 2, 0).numpy(), (41, 41), sigma, borderType=cv2.BORDER_REFLECT_101)
         assert np.abs(result.permute(1, 2, 0).numpy() - theirs).max() < 1e-4
@@ -60,7 +60,9 @@ def test_round_blur_is_that_of_opencv(photo: torch.Tensor, sigma: float) -> None
 def test_a_long_blur_lies_along_its_angle() -> None:
     dot = torch.zeros(2, 3, 61, 61)
     dot[..., 30, 30] = 1
-    along_x, along_y = blur(dot, [Recipe(blur=(5, 1)), Recipe(blur=(5, 1), blur_angle=torch.pi / 2)])
+    along_x, along_y = blur(
+        dot, [DegradationRecipe(blur=(5, 1)), DegradationRecipe(blur=(5, 1), blur_angle=torch.pi / 2)]
+    )
     assert torch.allclose(along_x, along_y.transpose(1, 2), atol=1e-6)
     places = torch.arange(61.0) - 30
     assert (along_x[0].sum(0) * places**2).sum().item() == pytest.approx(25, rel=0.02)
@@ -70,17 +72,17 @@ def test_a_long_blur_lies_along_its_angle() -> None:
 def test_motion_spreads_a_dot_over_a_line_of_its_length() -> None:
     dot = torch.zeros(1, 3, 61, 61)
     dot[..., 30, 30] = 1
-    (smeared,) = blur(dot, [Recipe(motion=10)])
+    (smeared,) = blur(dot, [DegradationRecipe(motion=10)])
     assert smeared[0].sum().item() == pytest.approx(1, abs=1e-4)
     assert smeared[0, 30, 26:35].std().item() < 1e-5
     assert smeared[0, 30, 20:41].sum().item() == pytest.approx(1, abs=1e-4)
-    (still,) = blur(dot, [Recipe(motion=0, blur=(1e-3, 1e-3))])
+    (still,) = blur(dot, [DegradationRecipe(motion=0, blur=(1e-3, 1e-3))])
     assert torch.allclose(still, dot[0], atol=1e-5)
 
 
 def test_noise_has_the_strength_and_the_colour_it_is_told() -> None:
     grey = torch.full((3, 3, 128, 128), 0.25)
-    recipes = [Recipe(noise=10), Recipe(noise=10, grey_noise=True), Recipe(shot=20)]
+    recipes = [DegradationRecipe(noise=10), DegradationRecipe(noise=10, grey_noise=True), DegradationRecipe(shot=20)]
     noisy = add_noise(grey, recipes, generator_of(0, 0)) - grey
     levels = noisy.std(dim=(1, 2, 3)) * 255
     assert levels.tolist() == pytest.approx([10, 10, 20 * 0.25**0.5], rel=0.03)
@@ -90,7 +92,7 @@ def test_noise_has_the_strength_and_the_colour_it_is_told() -> None:
 
 def test_grain_is_grey_lumpy_and_absent_in_black_and_white() -> None:
     tones = torch.tensor([0.0, 0.5, 1.0])[:, None, None, None].expand(3, 3, 120, 120).contiguous()
-    grainy = add_grain(tones, [Recipe(grain=12, grain_size=3)] * 3, generator_of(0, 0)) - tones
+    grainy = add_grain(tones, [DegradationRecipe(grain=12, grain_size=3)] * 3, generator_of(0, 0)) - tones
     assert (grainy[0] == 0).all()
     assert (grainy[2] == 0).all()
     assert grainy[1].std().item() * 255 == pytest.approx(12, rel=0.05)
@@ -100,7 +102,7 @@ def test_grain_is_grey_lumpy_and_absent_in_black_and_white() -> None:
 
 @pytest.mark.parametrize("quality", [25, 60, 92])
 def test_jpeg_in_tensors_is_that_of_the_codec(photo: torch.Tensor, quality: int) -> None:
-    smooth = blur(photo, [Recipe(blur=(1.2, 1.2))] * 2)[..., :90, :83]
+    smooth = blur(photo, [DegradationRecipe(blur=(1.2, 1.2))] * 2)[..., :90, :83]
     real, ours = (codec(smooth, [quality] * 2) for codec in (jpeg.through_codec, jpeg.in_tensors))
     assert real.shape == ours.shape
     loss = (real - smooth).abs().mean()
@@ -109,8 +111,8 @@ def test_jpeg_in_tensors_is_that_of_the_codec(photo: torch.Tensor, quality: int)
 
 
 def test_repeated_jpeg_goes_through_every_file(photo: torch.Tensor) -> None:
-    once = degrade(photo, [Recipe(qualities=(30,))] * 2, generator_of(0, 0))
-    twice = degrade(photo, [Recipe(qualities=(30, 60))] * 2, generator_of(0, 0))
+    once = degrade(photo, [DegradationRecipe(qualities=(30,))] * 2, generator_of(0, 0))
+    twice = degrade(photo, [DegradationRecipe(qualities=(30, 60))] * 2, generator_of(0, 0))
     expected = jpeg.through_codec(jpeg.through_codec(photo, [30, 30]), [60, 60])
     assert not torch.equal(once, twice)
     assert torch.allclose(twice, expected, atol=1e-6)
@@ -119,10 +121,10 @@ def test_repeated_jpeg_goes_through_every_file(photo: torch.Tensor) -> None:
 def test_ranges_are_kept_and_a_batch_has_few_sizes() -> None:
     ranges = Ranges()
     recipes = ranges.draw_batch(random.Random(0), 400, 8)
-    assert len({recipe.shrink for recipe in recipes if recipe != Recipe()}) <= 8
-    empty = sum(recipe == Recipe() for recipe in recipes) / len(recipes)
+    assert len({recipe.shrink for recipe in recipes if recipe != DegradationRecipe()}) <= 8
+    empty = sum(recipe == DegradationRecipe() for recipe in recipes) / len(recipes)
     assert empty == pytest.approx(ranges.nothing, abs=0.04)
-    changed = [recipe for recipe in recipes if recipe != Recipe()]
+    changed = [recipe for recipe in recipes if recipe != DegradationRecipe()]
     assert sum(recipe.blur[0] > 0 for recipe in changed) / len(changed) == pytest.approx(ranges.blurred, abs=0.05)
     assert all(recipe.blur[1] <= recipe.blur[0] <= ranges.sigma[1] for recipe in changed)
     assert all(1 <= recipe.shrink <= ranges.shrink[1] for recipe in changed)

@@ -19,18 +19,18 @@ from visage.models.detectors.visage_proposer import VisageCascade, VisagePropose
 from visage.models.host import TorchHost
 from visage.models.weights import WeightsError
 from visage.training.checkpoints import CheckpointError
-from visage.training.composites import Recipe, Sources, Truth, composites
-from visage.training.coverings import Frame
+from visage.training.composites import CompositeRecipe, Sources, Truth, composites
+from visage.training.coverings import FaceAxes
 from visage.training.detection_scores import matched, scored
-from visage.training.detector import DetectorJob, Plan
-from visage.training.detector_evaluation import contact_sheet, outcome, table
+from visage.training.detector import DetectorJob, DetectorPlan
+from visage.training.detector_evaluation import contact_sheet, measured, table
 from visage.training.detector_export import export, shifted
 from visage.training.detector_loss import assigned, losses
 from visage.training.finish import finished
 from visage.training.labels import Label, LabelledFace, agreed, label_folder, load_labels, save_labels
 from visage.training.run import Pace, run
 from visage.training.scenes import Scene, blurred, cut_close, eyes_barred, in_dark_glasses, masked
-from visage.training.sheets import Piece, around_face, covered, free_pieces, sheets_of
+from visage.training.sheets import Piece, around_face, free_pieces, sheets_of, with_faces_filled
 from visage.training.textures import generated
 
 HOST = TorchHost("cpu", quiet=True)
@@ -68,8 +68,11 @@ def sources() -> Sources:
     return Sources(faces, faces, free)
 
 
-def plan(**changes: object) -> Plan:
-    return replace(Plan(Recipe(side=64, largest=60.0), batch=2, steps=6, rate=1e-3, sheet=128, widths=TINY), **changes)
+def plan(**changes: object) -> DetectorPlan:
+    return replace(
+        DetectorPlan(CompositeRecipe(side=64, largest=60.0), batch=2, steps=6, rate=1e-3, sheet=128, widths=TINY),
+        **changes,
+    )
 
 
 # The network and its file.
@@ -247,7 +250,7 @@ def test_many_sheets_keep_their_order() -> None:
     assert (level == level[:, :1, :1, :1]).all()
 
 
-def test_free_pieces_and_covered_pictures_show_no_face() -> None:
+def test_free_pieces_and_pictures_with_faces_filled_show_no_face() -> None:
     picture = torch.full((3, 500, 400), 100, dtype=torch.uint8)
     picture[:, 34:87, 150:191] = 255
     label = Label(400, 500, (replace(FACE, box=(150.0, 34.0, 190.0, 86.0)),), ((300.0, 100.0, 330.0, 140.0),))
@@ -256,14 +259,14 @@ def test_free_pieces_and_covered_pictures_show_no_face() -> None:
     for piece in pieces:
         cut = picture[:, piece.top : piece.top + piece.side, piece.left : piece.left + piece.side]
         assert cut.shape[1:] == (piece.side, piece.side) and int(cut.max()) == 100
-    assert int(covered(picture, label).max()) <= 110
+    assert int(with_faces_filled(picture, label).max()) <= 110
 
 
 # Composites.
 
 
 def test_composites_follow_from_the_seed(sources: Sources) -> None:
-    recipe = Recipe(side=96)
+    recipe = CompositeRecipe(side=96)
     first, truth = composites(sources, recipe, 3, torch.Generator().manual_seed(8))
     again, same = composites(sources, recipe, 3, torch.Generator().manual_seed(8))
     other, _ = composites(sources, recipe, 3, torch.Generator().manual_seed(9))
@@ -274,7 +277,7 @@ def test_composites_follow_from_the_seed(sources: Sources) -> None:
 
 def test_the_truth_is_where_the_landmarks_are(sources: Sources) -> None:
     """The five squares keep their colours: the eye to the left of the face is the red one, or in a mirror the green."""
-    recipe = Recipe(side=256, smallest=60.0, largest=120.0, scenes=0.0, grids=0.0, finish=False, most_decoys=0)
+    recipe = CompositeRecipe(side=256, smallest=60.0, largest=120.0, scenes=0.0, grids=0.0, finish=False, most_decoys=0)
     colours = torch.tensor([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [0, 1, 1]]).bool()
     mirrored = colours[[1, 0, 2, 4, 3]]
     checked = 0
@@ -298,7 +301,7 @@ def test_the_truth_is_where_the_landmarks_are(sources: Sources) -> None:
 
 
 def test_coverings_hide_parts_of_faces_and_leave_the_truth_alone(sources: Sources) -> None:
-    recipe = Recipe(side=256, smallest=60.0, largest=90.0, scenes=0.0, grids=0.0, finish=False, most_decoys=0)
+    recipe = CompositeRecipe(side=256, smallest=60.0, largest=90.0, scenes=0.0, grids=0.0, finish=False, most_decoys=0)
     hidden = kept = 0
     for seed in range(6):
         bare, truth = composites(sources, recipe, 2, torch.Generator().manual_seed(seed))
@@ -320,13 +323,13 @@ def test_the_frame_of_a_face_turns_with_it(degrees: float) -> None:
     turn = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     points = torch.tensor(FIVE) @ turn.T
     centre = (torch.tensor([55.0, 60.0]) @ turn.T).tolist()
-    frame = Frame.of(points, (centre[0], centre[1]), 20.0)
-    assert math.degrees(frame.angle) == pytest.approx(degrees) and frame.unit == pytest.approx(22)
-    assert frame.in_picture(0, 0) == pytest.approx(points[:2].mean(0).tolist(), abs=1e-4)
-    assert frame.in_picture(0, 1) == pytest.approx(points[3:].mean(0).tolist(), abs=1e-4)
-    assert frame.features.width == pytest.approx(20 / 22) and frame.features.middle == pytest.approx(5 / 22, abs=1e-5)
-    for eye, point in zip(frame.features.eyes, points, strict=False):
-        assert frame.in_picture(*eye) == pytest.approx(point.tolist(), abs=1e-4)
+    axes = FaceAxes.of(points, (centre[0], centre[1]), 20.0)
+    assert math.degrees(axes.angle) == pytest.approx(degrees) and axes.unit == pytest.approx(22)
+    assert axes.in_picture(0, 0) == pytest.approx(points[:2].mean(0).tolist(), abs=1e-4)
+    assert axes.in_picture(0, 1) == pytest.approx(points[3:].mean(0).tolist(), abs=1e-4)
+    assert axes.features.width == pytest.approx(20 / 22) and axes.features.middle == pytest.approx(5 / 22, abs=1e-5)
+    for eye, point in zip(axes.features.eyes, points, strict=False):
+        assert axes.in_picture(*eye) == pytest.approx(point.tolist(), abs=1e-4)
 
 
 def test_finishing_keeps_shape_and_range() -> None:
@@ -404,7 +407,7 @@ def test_a_short_run_learns(sources: Sources) -> None:
         def pictures(self, seed: int, number: int) -> tuple[Tensor, Truth]:
             return super().pictures(seed, 0)
 
-    recipe = Recipe(side=64, smallest=20.0, largest=50.0, grids=0.0, scenes=1.0)
+    recipe = CompositeRecipe(side=64, smallest=20.0, largest=50.0, grids=0.0, scenes=1.0)
     job = Same(plan(recipe=recipe, batch=3, steps=40, rate=1e-2, warm_up=5), sources, torch.device("cpu"))
     totals = [float(job.step(number)["loss"]) for number in range(40)]
     assert totals[-1] < 0.7 * totals[0]
@@ -480,7 +483,7 @@ def test_masks_bars_and_dark_glasses_hide_what_they_are_named_for() -> None:
 def test_the_table_and_the_sheet_are_written() -> None:
     sets, empty = {"some": [scene(FACE)] * 2}, [scene()] * 3
     usual = {"some": [[face(30)], []], "": [[], [face(10, 0.6)], []]}
-    result = outcome("x.pt", sets, empty, {"some": [[face(30)], []]}, usual)
+    result = measured("x.pt", sets, empty, {"some": [[face(30)], []]}, usual)
     text = table([result])
     assert "| x.pt | some, 32 px | 2 | 0.500 |" in text and "| 0.500 | 0 |" in text and "| x.pt | 1 | 3 |" in text
     sheet = contact_sheet([[(sets["some"][0], [face(30)])] * 2, [(empty[0], [])]])

@@ -16,9 +16,9 @@ from visage.models.detectors.visage_landmarks import FRAMING, LandmarkNetwork
 from visage.models.detectors.visage_proposer import VisageCascade, VisageProposer, build_visage
 from visage.models.host import TorchHost
 from visage.models.weights import WeightsError
-from visage.training.composites import Recipe
+from visage.training.composites import CompositeRecipe
 from visage.training.detector_export import export
-from visage.training.landmarks import LandmarkJob, Plan
+from visage.training.landmarks import LandmarkJob, LandmarkPlan
 from visage.training.run import Pace, run
 
 from .test_training_detector import TINY, sources, tiny
@@ -151,8 +151,10 @@ def finder() -> VisageProposer:
     return VisageProposer("x", VisageCascade(network, None).state_dict(), HOST)
 
 
-def plan(steps: int) -> Plan:
-    return Plan(Recipe(side=64, largest=60.0), batch=2, steps=steps, rate=3e-3, sheet=128, widths=WIDTHS)
+def plan(steps: int) -> LandmarkPlan:
+    return LandmarkPlan(
+        CompositeRecipe(side=64, largest=60.0), batch=2, steps=steps, rate=3e-3, sheet=128, widths=WIDTHS
+    )
 
 
 def test_a_batch_says_which_found_boxes_are_faces(sources: object, finder: VisageProposer) -> None:

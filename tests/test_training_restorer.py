@@ -19,8 +19,7 @@ from visage.training.restorer_evaluation import SHARP, as_they_are, contact_shee
 from visage.training.restorer_export import MOST_BYTES, export
 from visage.training.restorer_measures import Measures, measure, table
 from visage.training.run import CHECKPOINT, Pace, run
-from visage.training.sharpness import Settings as SharpnessSettings
-from visage.training.sharpness import SharpnessJob, weakness
+from visage.training.sharpness import SharpnessJob, SharpnessSettings, weakness
 
 TINY = Settings(widths=(8, 8, 12), blocks=(1, 0, 1), steps=6, parts=2, wholes=1, part=64, warm_up=2, whole_from=0.6)
 

@@ -14,7 +14,7 @@ from .pictures import as_float, drawn, generator_of
 
 
 @dataclass(frozen=True)
-class Batch:
+class DegradedBatch:
     """What a step learns from.
 
     Attributes:
@@ -29,7 +29,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Batches:
+class DegradedBatches:
     """Draws batches that depend on nothing but the seed and the step.
 
     Attributes:
@@ -45,7 +45,7 @@ class Batches:
     seed: int
     ranges: Ranges = Ranges()
 
-    def draw(self, number: int, count: int, side: int) -> Batch:
+    def draw(self, number: int, count: int, side: int) -> DegradedBatch:
         """The batch of step ``number``: squares of ``side`` pixels, whole faces with that of the crop."""
         whole = side == SIDE
         chance = random.Random(f"{self.seed}/{number}/{whole}")  # noqa: S311
@@ -58,7 +58,7 @@ class Batches:
         truth = recoloured(as_float(torch.stack(parts)), chance)
         recipes = self.ranges.draw_batch(chance, count, self.sizes)
         damaged = degrade(truth, recipes, generator_of(self.seed, number, truth.device))
-        return Batch(truth, damaged.contiguous(memory_format=torch.channels_last), torch.tensor(corners))
+        return DegradedBatch(truth, damaged.contiguous(memory_format=torch.channels_last), torch.tensor(corners))
 
 
 def _part(picture: Tensor, side: int, unit: int, chance: random.Random) -> tuple[Tensor, tuple[int, int]]:

@@ -29,7 +29,7 @@ _TRIES = 8
 
 
 @dataclass(frozen=True)
-class Recipe:
+class CompositeRecipe:
     """How pictures are put together.
 
     Attributes:
@@ -98,7 +98,9 @@ class Sources:
         return Sources(self.faces.to(device), self.scenes.to(device), self.free.to(device))
 
 
-def composites(sources: Sources, recipe: Recipe, count: int, generator: torch.Generator) -> tuple[Tensor, Truth]:
+def composites(
+    sources: Sources, recipe: CompositeRecipe, count: int, generator: torch.Generator
+) -> tuple[Tensor, Truth]:
     """``count`` pictures ``[count, 3, side, side]`` float32 0..1 where the sheets are, and their faces on the CPU."""
     random = Random(int(torch.randint(2**62, (), generator=generator)))  # noqa: S311
     device = next(iter(sources.faces.levels.values())).device
@@ -112,7 +114,7 @@ def composites(sources: Sources, recipe: Recipe, count: int, generator: torch.Ge
     return canvas, _truth(layouts, recipe.side)
 
 
-def _layout(number: int, sources: Sources, recipe: Recipe, random: Random) -> list[Placed]:
+def _layout(number: int, sources: Sources, recipe: CompositeRecipe, random: Random) -> list[Placed]:
     """What lies on one picture, the base first."""
     if random.random() < recipe.grids:
         return [_base(number, sources.free, recipe, random), *_grid(number, sources, recipe, random)]
@@ -136,7 +138,7 @@ def _layout(number: int, sources: Sources, recipe: Recipe, random: Random) -> li
     return layout
 
 
-def _base(number: int, sheets: Sheets, recipe: Recipe, random: Random) -> Placed:
+def _base(number: int, sheets: Sheets, recipe: CompositeRecipe, random: Random) -> Placed:
     """A sheet that covers the whole picture, enlarged by up to twice."""
     half = recipe.side / 2 * 2 ** random.random()
     room = half - recipe.side / 2
@@ -145,7 +147,7 @@ def _base(number: int, sheets: Sheets, recipe: Recipe, random: Random) -> Placed
     return Placed(number, sheets, random.randrange(len(sheets)), at, half, mirrored=mirrored)
 
 
-def _face(number: int, sources: Sources, recipe: Recipe, random: Random) -> Placed:
+def _face(number: int, sources: Sources, recipe: CompositeRecipe, random: Random) -> Placed:
     sheets = sources.faces
     index = random.randrange(len(sheets))
     left, top, right, bottom = sheets.boxes[index].tolist()
@@ -172,7 +174,7 @@ def _face(number: int, sources: Sources, recipe: Recipe, random: Random) -> Plac
     )
 
 
-def _decoy(number: int, sources: Sources, recipe: Recipe, random: Random) -> Placed:
+def _decoy(number: int, sources: Sources, recipe: CompositeRecipe, random: Random) -> Placed:
     sheets = sources.free
     half = 12 * (0.3 * recipe.side / 12) ** random.random()
     at = random.uniform(0, recipe.side), random.uniform(0, recipe.side)
@@ -194,7 +196,7 @@ def _decoy(number: int, sources: Sources, recipe: Recipe, random: Random) -> Pla
     )
 
 
-def _grid(number: int, sources: Sources, recipe: Recipe, random: Random) -> list[Placed]:
+def _grid(number: int, sources: Sources, recipe: CompositeRecipe, random: Random) -> list[Placed]:
     """Upright rectangular sheets in rows and columns, nine in ten with a face."""
     columns = random.randint(2, max(2, min(6, recipe.side // 48)))
     cell = recipe.side / columns
@@ -210,7 +212,7 @@ def _grid(number: int, sources: Sources, recipe: Recipe, random: Random) -> list
     return placed
 
 
-def _coverings(layout: Sequence[Placed], sources: Sources, recipe: Recipe, random: Random) -> list[Placed]:
+def _coverings(layout: Sequence[Placed], sources: Sources, recipe: CompositeRecipe, random: Random) -> list[Placed]:
     """What lies over parts of some of the sheets, as long as it hides no other face."""
     # Nothing is drawn where nothing is asked for: pictures without coverings stay what they were.
     chosen = [placed for placed in layout if random.random() < recipe.covered] if recipe.covered else []
@@ -224,7 +226,7 @@ def _coverings(layout: Sequence[Placed], sources: Sources, recipe: Recipe, rando
     return found
 
 
-def _roll(recipe: Recipe, random: Random) -> float:
+def _roll(recipe: CompositeRecipe, random: Random) -> float:
     """Radians."""
     kind = random.random()
     if kind < recipe.any_roll:

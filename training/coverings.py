@@ -1,6 +1,6 @@
 """What hides a part of a face: masks, dark glasses, bars over the eyes, hats, hands, whatever stands before it.
 
-Shapes are given in the frame of a face: its origin lies between the eyes, y points to the middle of the mouth, which
+Shapes are given along the axes of a face: the origin lies between the eyes, y points to the middle of the mouth, which
 lies at (0, 1), and x to the right of who looks at it. The chin is at about 1.75, the brows at -0.4, an eye at 0.5.
 """
 
@@ -19,7 +19,7 @@ from .sheets import Sheets
 
 @dataclass(frozen=True)
 class Features:
-    """Of a face, in its own frame.
+    """Of a face, along its own axes.
 
     Attributes:
         middle: x of the middle of the head: far from 0 in profile.
@@ -52,8 +52,8 @@ class Covering:
 
 
 @dataclass(frozen=True)
-class Frame:
-    """Where the frame of a face lies in the picture, and what the face in it is like.
+class FaceAxes:
+    """Where the axes of a face lie in the picture, and what the face in it is like.
 
     Attributes:
         origin: in pixels.
@@ -68,13 +68,13 @@ class Frame:
     features: Features
 
     @staticmethod
-    def of(landmarks: Tensor, centre: tuple[float, float], width: float) -> Frame:
-        """That of a face.
+    def of(landmarks: Tensor, centre: tuple[float, float], width: float) -> FaceAxes:
+        """Those of a face.
 
         Args:
             landmarks: ``[5, 2]`` in pixels.
             centre: of its box, in pixels.
-            width: half that of its box, upright in the frame of the face.
+            width: half that of its box, upright along the axes of the face.
         """
         origin, mouth = landmarks[:2].mean(0), landmarks[3:].mean(0)
         unit = float((mouth - origin).norm())
@@ -84,7 +84,7 @@ class Frame:
         middle, *eyes = ((placed - origin) @ axes.T / unit).tolist()
         one, other = ((x, y) for x, y in eyes)
         features = Features(middle[0], width / unit, (one, other))
-        return Frame((at[0], at[1]), math.atan2(-down[0], down[1]), unit, features)
+        return FaceAxes((at[0], at[1]), math.atan2(-down[0], down[1]), unit, features)
 
     def in_picture(self, x: float, y: float) -> tuple[float, float]:
         cosine, sine = math.cos(self.angle) * self.unit, math.sin(self.angle) * self.unit
@@ -93,30 +93,30 @@ class Frame:
 
 def coverings(placed: Placed, sheets: Sheets, random: Random) -> list[Placed]:
     """Parts of ``sheets`` to be laid over the face of one that was placed, or over its middle if it has none."""
-    frame = _frame_of(placed)
-    return [_covering(placed, frame, one, sheets, random) for one in _drawn(frame.features, random)]
+    axes = _axes_of(placed)
+    return [_covering(placed, axes, one, sheets, random) for one in _drawn(axes.features, random)]
 
 
-def _frame_of(placed: Placed) -> Frame:
-    """The frame of its face; a sheet without a face has an imagined one in its middle."""
+def _axes_of(placed: Placed) -> FaceAxes:
+    """The axes of its face; a sheet without a face has imagined ones in its middle."""
     left, top, right, bottom = placed.sheets.boxes[placed.index].tolist()
     if math.isnan(left):
-        return Frame(placed.at, placed.angle, 0.45 * placed.half * max(placed.reach), Features())
+        return FaceAxes(placed.at, placed.angle, 0.45 * placed.half * max(placed.reach), Features())
     centre = placed.in_picture((left + right) / 2, (top + bottom) / 2)
-    return Frame.of(placed.landmarks(), centre, (right - left) / 2 * placed.half)
+    return FaceAxes.of(placed.landmarks(), centre, (right - left) / 2 * placed.half)
 
 
-def _covering(placed: Placed, frame: Frame, covering: Covering, sheets: Sheets, random: Random) -> Placed:
+def _covering(placed: Placed, axes: FaceAxes, covering: Covering, sheets: Sheets, random: Random) -> Placed:
     """A part of some sheet in the place of a covering, so that it has folds and a texture."""
-    wide, high = (one * frame.unit for one in covering.reach)
+    wide, high = (one * axes.unit for one in covering.reach)
     half = max(wide, high) * random.uniform(1.0, 3.0)
     return Placed(
         placed.picture,
         sheets,
         random.randrange(len(sheets)),
-        frame.in_picture(*covering.at),
+        axes.in_picture(*covering.at),
         half,
-        frame.angle + covering.angle,
+        axes.angle + covering.angle,
         random.random() < 0.5,
         (0.0, 0.0),
         (wide / half, high / half),

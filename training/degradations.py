@@ -29,7 +29,7 @@ _LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
-class Recipe:
+class DegradationRecipe:
     """What happens to one picture. Lengths in its pixels, noise in levels of 255, angles in radians.
 
     Attributes:
@@ -94,13 +94,13 @@ class Ranges:
     quality: Span = (30.0, 100.0)
     again: float = 0.15
 
-    def draw(self, chance: random.Random) -> Recipe:
+    def draw(self, chance: random.Random) -> DegradationRecipe:
         """A recipe. Always takes the same road through ``chance`` for the same ranges."""
         if chance.random() < self.nothing:
-            return Recipe()
+            return DegradationRecipe()
         sigma = _even_in_log(chance, self.sigma)
         across = sigma if chance.random() < self.round_blur else _even_in_log(chance, (self.sigma[0], sigma))
-        return Recipe(
+        return DegradationRecipe(
             blur=(sigma, across) if chance.random() < self.blurred else (0.0, 0.0),
             blur_angle=chance.uniform(0, math.pi),
             motion=chance.uniform(*self.motion) if chance.random() < self.moved else 0.0,
@@ -116,13 +116,13 @@ class Ranges:
             qualities=self._qualities(chance),
         )
 
-    def draw_batch(self, chance: random.Random, count: int, sizes: int) -> list[Recipe]:
+    def draw_batch(self, chance: random.Random, count: int, sizes: int) -> list[DegradationRecipe]:
         """``count`` recipes with at most ``sizes`` different shrinkings, so that pictures go through in groups."""
         recipes = [self.draw(chance) for _ in range(count)]
         heads = recipes[:sizes]
         return [
             replace(recipe, shrink=head.shrink, shrink_by=head.shrink_by, grow_by=head.grow_by)
-            if recipe != Recipe()
+            if recipe != DegradationRecipe()
             else recipe
             for recipe, head in zip(recipes, (heads[index % sizes] for index in range(count)), strict=True)
         ]
@@ -165,12 +165,12 @@ LEVELS: dict[Level, Ranges] = {
 """What evaluation degrades with."""
 
 
-def level_recipe(level: Level, index: int) -> Recipe:
+def level_recipe(level: Level, index: int) -> DegradationRecipe:
     """What befalls picture ``index`` of an evaluation: the same wherever and whenever it is asked."""
     return LEVELS[level].draw(random.Random(f"{level}/{index}"))  # noqa: S311
 
 
-def degrade(images: Tensor, recipes: Sequence[Recipe], noise: torch.Generator) -> Tensor:
+def degrade(images: Tensor, recipes: Sequence[DegradationRecipe], noise: torch.Generator) -> Tensor:
     """Degrades pictures, each by its own recipe.
 
     Args:
@@ -184,7 +184,7 @@ def degrade(images: Tensor, recipes: Sequence[Recipe], noise: torch.Generator) -
     done = torch.empty_like(images)
     groups: dict[tuple[int, int, Resampling, Resampling], list[int]] = {}
     for index, recipe in enumerate(recipes):
-        if recipe == Recipe():
+        if recipe == DegradationRecipe():
             done[index] = images[index]
             continue
         height, width = (max(4, round(side / recipe.shrink)) for side in images.shape[2:])
@@ -198,7 +198,7 @@ def degrade(images: Tensor, recipes: Sequence[Recipe], noise: torch.Generator) -
     return done
 
 
-def blur(images: Tensor, recipes: Sequence[Recipe]) -> Tensor:
+def blur(images: Tensor, recipes: Sequence[DegradationRecipe]) -> Tensor:
     """Gaussian and motion blur, as one product in the frequency domain; borders are reflected."""
     if not any(recipe.blur[0] > 0 or recipe.motion > 0 for recipe in recipes):
         return images
@@ -219,7 +219,7 @@ def _offsets(angles: Sequence[float], like: Tensor) -> tuple[Tensor, Tensor]:
     return x * angle.cos() + y * angle.sin(), y * angle.cos() - x * angle.sin()
 
 
-def _gaussians(recipes: Sequence[Recipe], like: Tensor) -> Tensor:
+def _gaussians(recipes: Sequence[DegradationRecipe], like: Tensor) -> Tensor:
     """Kernels ``[N, K, K]`` of sum 1. A standard deviation of 0 gives a single one."""
     along, across = _offsets([recipe.blur_angle for recipe in recipes], like)
     sigmas = like.new_tensor([recipe.blur for recipe in recipes]).clamp_min(0.05)[..., None, None]
@@ -227,7 +227,7 @@ def _gaussians(recipes: Sequence[Recipe], like: Tensor) -> Tensor:
     return kernels / kernels.sum(dim=(1, 2), keepdim=True)
 
 
-def _lines(recipes: Sequence[Recipe], like: Tensor) -> Tensor:
+def _lines(recipes: Sequence[DegradationRecipe], like: Tensor) -> Tensor:
     """Kernels ``[N, K, K]`` of sum 1: lines with soft edges. A length of 0 gives a single one."""
     along, across = _offsets([recipe.motion_angle for recipe in recipes], like)
     half = like.new_tensor([recipe.motion / 2 for recipe in recipes])[:, None, None]
@@ -243,7 +243,7 @@ def _centred(kernels: Tensor, size: torch.Size) -> Tensor:
     return plane.roll((-_RADIUS, -_RADIUS), dims=(1, 2))
 
 
-def add_grain(images: Tensor, recipes: Sequence[Recipe], noise: torch.Generator) -> Tensor:
+def add_grain(images: Tensor, recipes: Sequence[DegradationRecipe], noise: torch.Generator) -> Tensor:
     """Grain of silver: grey lumps, strongest in mid-tones, none in black and white."""
     grained = [index for index, recipe in enumerate(recipes) if recipe.grain > 0]
     if not grained:
@@ -261,7 +261,7 @@ def add_grain(images: Tensor, recipes: Sequence[Recipe], noise: torch.Generator)
     return done.clamp_(0, 1)
 
 
-def add_noise(images: Tensor, recipes: Sequence[Recipe], noise: torch.Generator) -> Tensor:
+def add_noise(images: Tensor, recipes: Sequence[DegradationRecipe], noise: torch.Generator) -> Tensor:
     """Noise of the sensor: some everywhere, some that grows with the root of brightness."""
     levels = [(recipe.noise, recipe.shot, float(recipe.grey_noise)) for recipe in recipes]
     even, shot, grey = images.new_tensor(levels).T[..., None, None, None]
@@ -271,7 +271,7 @@ def add_noise(images: Tensor, recipes: Sequence[Recipe], noise: torch.Generator)
     return (images + drawn * deviation).clamp_(0, 1)
 
 
-def compress(images: Tensor, recipes: Sequence[Recipe]) -> Tensor:
+def compress(images: Tensor, recipes: Sequence[DegradationRecipe]) -> Tensor:
     """As many JPEG files as each recipe names."""
     codec: Callable[[Tensor, Sequence[int]], Tensor]
     codec = jpeg.through_codec if images.device.type == "cpu" else jpeg.in_tensors

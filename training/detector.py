@@ -16,7 +16,7 @@ from ..models.detectors.visage_finder import VisageDetect, Widths, cells_of, dec
 from ..models.detectors.visage_proposer import build_visage
 from ..models.weights import read_weights
 from .averaged import AveragedTraining
-from .composites import Recipe, Sources, Truth, composites
+from .composites import CompositeRecipe, Sources, Truth, composites
 from .detector_export import export, remeasured, shifted
 from .detector_loss import losses
 from .pictures import generator_of
@@ -30,7 +30,7 @@ _WEIGHT_DECAY = 0.01
 
 
 @dataclass(frozen=True)
-class Plan:
+class DetectorPlan:
     """A whole run.
 
     Attributes:
@@ -45,7 +45,7 @@ class Plan:
         seed: of the first weights and of all pictures.
     """
 
-    recipe: Recipe
+    recipe: CompositeRecipe
     batch: int
     steps: int
     rate: float
@@ -57,9 +57,9 @@ class Plan:
 
 
 PLANS = {
-    "cpu": Plan(Recipe(most_decoys=6, covered=0.25), batch=16, steps=5_400, rate=2e-3, sheet=256),
-    "cuda": Plan(
-        Recipe(side=640, largest=520.0, most_faces=14, most_decoys=6, covered=0.25),
+    "cpu": DetectorPlan(CompositeRecipe(most_decoys=6, covered=0.25), batch=16, steps=5_400, rate=2e-3, sheet=256),
+    "cuda": DetectorPlan(
+        CompositeRecipe(side=640, largest=520.0, most_faces=14, most_decoys=6, covered=0.25),
         batch=64,
         steps=20_000,
         rate=2e-3,
@@ -71,7 +71,7 @@ PLANS = {
 class DetectorJob(AveragedTraining[VisageDetect]):
     """The training of one detector, see :class:`~.run.Job`."""
 
-    def __init__(self, plan: Plan, sources: Sources, device: torch.device) -> None:
+    def __init__(self, plan: DetectorPlan, sources: Sources, device: torch.device) -> None:
         self.plan = plan
         self.device = device
         self._sources = sources.to(device)

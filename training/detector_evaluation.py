@@ -43,7 +43,7 @@ _ROW = 320
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DetectorMeasures:
     """One detector on all sets.
 
     Attributes:
@@ -69,9 +69,9 @@ def found_in(detector: Detector, sets: Mapping[str, Sequence[Scene]], settings: 
     }
 
 
-def outcome(
+def measured(
     name: str, sets: Mapping[str, Sequence[Scene]], empty: Sequence[Scene], found: Found, usual: Found
-) -> Outcome:
+) -> DetectorMeasures:
     """From what a detector found.
 
     Args:
@@ -85,17 +85,17 @@ def outcome(
         for title, scenes in sets.items()
         for size in _SIZES
     }
-    return Outcome(name, scores, sum(map(bool, usual[""])), len(empty))
+    return DetectorMeasures(name, scores, sum(map(bool, usual[""])), len(empty))
 
 
-def table(outcomes: Sequence[Outcome]) -> str:
+def table(measures: Sequence[DetectorMeasures]) -> str:
     """Markdown: a row for each detector and set."""
     lines = [
         "| detector | faces of at least | number | recall at precision 0.95 | rolled 20 to 60 degrees | score there "
         f"| landmark error / eye distance | recall at {_USUAL.confidence} | false boxes at {_USUAL.confidence} |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for one in outcomes:
+    for one in measures:
         for title, scores in one.scores.items():
             numbers = (
                 str(scores.faces),
@@ -108,7 +108,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
             )
             lines.append(f"| {one.name} | {title} | {' | '.join(numbers)} |")
     lines += ["", f"| detector | false alarms at {_USUAL.confidence} | pictures without a face |", "|---|---|---|"]
-    lines += [f"| {one.name} | {one.false_alarms} | {one.without_faces} |" for one in outcomes]
+    lines += [f"| {one.name} | {one.false_alarms} | {one.without_faces} |" for one in measures]
     return "\n".join(lines) + "\n"
 
 
@@ -159,15 +159,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     people = groups(options.data, judges)
     empty = _some(without_faces(options.data, judges), options.most)
     options.out.mkdir(parents=True, exist_ok=True)
-    outcomes = []
+    measures = []
     for detector in [*(load_detector(path, host) for path in options.files), *judges]:
         found = found_in(detector, {**sets, **people}, _ANY_SCORE)
         usual = found_in(detector, {**sets, **people, "": empty}, _USUAL)
-        outcomes.append(outcome(detector.name, {**sets, **people}, empty, found, usual))
+        measures.append(measured(detector.name, {**sets, **people}, empty, found, usual))
         sheet = _sheet(sets, empty, usual).clamp(0, 1).mul(255).round().byte()
         write_picture(options.out / f"{Path(detector.name).stem}.png", sheet.permute(2, 0, 1))
-    (options.out / "detectors.md").write_text(table(outcomes), encoding="utf-8")
-    text = json.dumps([asdict(one) for one in outcomes], indent=1)
+    (options.out / "detectors.md").write_text(table(measures), encoding="utf-8")
+    text = json.dumps([asdict(one) for one in measures], indent=1)
     (options.out / "detectors.json").write_text(text + "\n", encoding="utf-8")
 
 

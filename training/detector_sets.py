@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..faces.face import Box
 from ..models.detectors import Detector
-from .composites import Recipe, Sources, composites
+from .composites import CompositeRecipe, Sources, composites
 from .labels import LabelledFace, label_folder, labels_file
 from .pictures import as_float, generator_of, read_picture
 from .scenes import Scene, box_of, landmarks_of
@@ -107,11 +107,11 @@ def composed(sources: Sources, count: int, *, worn: bool) -> list[Scene]:
     Args:
         worn: with the finishes of the training: blur, noise, JPEG, old paper. Some faces are lost in them to anybody.
     """
-    recipe = Recipe(_SIDE, 14.0, 300.0, most_faces=10, most_decoys=5, any_roll=0.0, finish=worn)
+    recipe = CompositeRecipe(_SIDE, 14.0, 300.0, most_faces=10, most_decoys=5, any_roll=0.0, finish=worn)
     return list(_composites(sources, recipe, count))
 
 
-def _composites(sources: Sources, recipe: Recipe, count: int) -> Iterator[Scene]:
+def _composites(sources: Sources, recipe: CompositeRecipe, count: int) -> Iterator[Scene]:
     for number in range(count):
         pictures, truth = composites(sources, recipe, 1, generator_of(_SEED, number))
         # Half a pixel from the edge of the picture to the centre of its first pixel.

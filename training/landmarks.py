@@ -24,7 +24,7 @@ from ..models.host import TorchHost
 from ..models.weights import read_weights
 from . import checkpoints
 from .averaged import AveragedTraining
-from .composites import Recipe, Sources, Truth, composites
+from .composites import CompositeRecipe, Sources, Truth, composites
 from .detector_export import export, remeasured
 from .pictures import generator_of
 from .run import CHECKPOINT, Pace, mixed, pick_device, run
@@ -44,7 +44,7 @@ _FACE_WEIGHT = 0.2
 
 
 @dataclass(frozen=True)
-class Plan:
+class LandmarkPlan:
     """A whole run.
 
     Attributes:
@@ -59,7 +59,7 @@ class Plan:
         seed: of the first weights and of all pictures.
     """
 
-    recipe: Recipe = Recipe(smallest=14.0, most_faces=12, most_decoys=8, grids=0.25, covered=0.25)
+    recipe: CompositeRecipe = CompositeRecipe(smallest=14.0, most_faces=12, most_decoys=8, grids=0.25, covered=0.25)
     batch: int = 10
     steps: int = 4_000
     rate: float = 2e-3
@@ -71,7 +71,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Batch:
+class ViewBatch:
     """What is to be learned from.
 
     Attributes:
@@ -88,7 +88,7 @@ class Batch:
 class LandmarkJob(AveragedTraining[LandmarkNetwork]):
     """The training of the second network, see :class:`~.run.Job`."""
 
-    def __init__(self, plan: Plan, sources: Sources, finder: VisageProposer, device: torch.device) -> None:
+    def __init__(self, plan: LandmarkPlan, sources: Sources, finder: VisageProposer, device: torch.device) -> None:
         self.plan = plan
         self.device = device
         self._sources = sources.to(device)
@@ -106,7 +106,7 @@ class LandmarkJob(AveragedTraining[LandmarkNetwork]):
     def settings(self) -> dict[str, Any]:
         return {**asdict(self.plan), "widths": list(self.plan.widths)}
 
-    def batch(self, seed: int, number: int) -> Batch:
+    def batch(self, seed: int, number: int) -> ViewBatch:
         generator = generator_of(seed, number)
         pictures, truth = composites(self._sources, self.plan.recipe, self.plan.batch, generator)
         found = self._finder.find(pictures, _LEAST_SCORE, _OVERLAP)
@@ -117,7 +117,7 @@ class LandmarkJob(AveragedTraining[LandmarkNetwork]):
         given = torch.cat([one.landmarks.clone() + 0.5 for one in found if one.landmarks is not None])
         views = views_of(_moved(given, generator), FRAMING)
         shown = seen(pictures, owners, views).contiguous(memory_format=torch.channels_last)
-        return Batch(shown, kinds.to(self.device), views.to_view(true))
+        return ViewBatch(shown, kinds.to(self.device), views.to_view(true))
 
     def step(self, number: int) -> Mapping[str, Tensor]:
         batch = self.batch(self.plan.seed, number)
@@ -138,7 +138,7 @@ class LandmarkJob(AveragedTraining[LandmarkNetwork]):
 
 
 def _compared(boxes: Tensor, truth: Truth, index: int) -> tuple[Tensor, Tensor]:
-    """Which found boxes of a picture are faces (``[K]``, as in :class:`Batch`), and landmarks of the nearest one."""
+    """Which found boxes of a picture are faces (``[K]``, as in :class:`ViewBatch`), and landmarks of the nearest."""
     there = truth.present[index] | truth.ignored[index]
     if not bool(there.any()) or not len(boxes):
         return torch.zeros(len(boxes)), torch.zeros(len(boxes), 5, 2)
@@ -167,7 +167,7 @@ def _moved(landmarks: Tensor, generator: torch.Generator) -> Tensor:
     return moved
 
 
-def _losses(points: Tensor, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+def _losses(points: Tensor, logits: Tensor, batch: ViewBatch) -> dict[str, Tensor]:
     """Distance of the landmarks over the distance of the eyes, and the entropy of the judgement."""
     mean = FRAMING.mean_face(points)
     face, decided = (batch.faces == 1).to(points), (batch.faces >= 0).to(points)
@@ -196,10 +196,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--without-faces", type=Path, nargs="+", default=[], help="folders of more pictures in which there is no face"
     )
-    parser.add_argument("--steps", type=int, default=Plan.steps, help="length of the whole run")
-    parser.add_argument("--rate", type=float, default=Plan.rate, help="highest learning rate")
-    parser.add_argument("--batch", type=int, default=Plan.batch, help="pictures in a step")
-    parser.add_argument("--seed", type=int, default=Plan.seed)
+    parser.add_argument("--steps", type=int, default=LandmarkPlan.steps, help="length of the whole run")
+    parser.add_argument("--rate", type=float, default=LandmarkPlan.rate, help="highest learning rate")
+    parser.add_argument("--batch", type=int, default=LandmarkPlan.batch, help="pictures in a step")
+    parser.add_argument("--seed", type=int, default=LandmarkPlan.seed)
     parser.add_argument("--most", type=int, default=None, help="use at most this many pictures of each data folder")
     parser.add_argument("--export", type=Path, default=None, help="write both networks to this file at the end")
     options = parser.parse_args(arguments)
@@ -209,7 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     device = pick_device(options.device)
     first = read_weights(options.detector)
     finder = VisageProposer(options.detector.name, first.tensors, TorchHost(str(device), quiet=True))
-    plan = replace(Plan(), steps=options.steps, rate=options.rate, batch=options.batch, seed=options.seed)
+    plan = replace(LandmarkPlan(), steps=options.steps, rate=options.rate, batch=options.batch, seed=options.seed)
     sources = training_sources(options.data, plan.sheet, without_faces=options.without_faces, most=options.most)
     sources = replace(sources, faces=varied(sources.faces, plan.turned_by))
     job = LandmarkJob(plan, sources, finder, device)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ..models.restorers.visage import SIDE, VisageRestorer, layout
 from ..models.restorers.visage.architecture import Block
 from . import losses
-from .batches import Batches
+from .batches import DegradedBatches
 from .data import data_folder
 from .discriminator import PatchDiscriminator
 from .identity import Identity
@@ -167,7 +167,7 @@ class RestorerJob:
         generator = torch.Generator().manual_seed(settings.seed)
         fresh = VisageRestorer(settings.widths, settings.blocks, settings.normed).reset(generator)
         self.network = _placed(fresh if start is None else begun_with(fresh, start), device)
-        self._batches = Batches(faces.to(device), self.network.unit, settings.sizes, settings.seed)
+        self._batches = DegradedBatches(faces.to(device), self.network.unit, settings.sizes, settings.seed)
         self.average = Average(self.network, settings.decay)
         matrices, others = _by_kind(self.network)
         self._side_by_side = map if settings.shares == 1 else ThreadPoolExecutor(settings.shares).map

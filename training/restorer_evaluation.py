@@ -19,7 +19,7 @@ from ..models.restorers import load_restorer
 from ..models.restorers.options import DEFAULT_OPTIONS, RestoreOptions
 from .contact import write_picture
 from .data import data_folder
-from .degradations import LEVELS, Recipe, degrade, level_recipe
+from .degradations import LEVELS, DegradationRecipe, degrade, level_recipe
 from .identity import Identity
 from .pictures import as_float, generator_of, picture_files, read_pictures
 from .restorer_measures import Measures, measure, plain, table
@@ -31,11 +31,11 @@ SHARP = "sharp"
 _SEED = 1
 _SIDE = 512
 
-Method = Callable[[Tensor, Recipe], Tensor]
+Method = Callable[[Tensor, DegradationRecipe], Tensor]
 """Restores one crop ``[3, 512, 512]``; the recipe says how large the face was."""
 
 
-def as_they_are(damaged: Tensor, recipe: Recipe) -> Tensor:
+def as_they_are(damaged: Tensor, recipe: DegradationRecipe) -> Tensor:
     """What every restorer is compared with: nothing is done."""
     return damaged
 
@@ -49,7 +49,7 @@ def restoring(path: Path, host: TorchHost, fidelities: Sequence[float] = (0.5,))
     restorer = load_restorer(path, host)
 
     def method(options: RestoreOptions) -> Method:
-        def restore(damaged: Tensor, recipe: Recipe) -> Tensor:
+        def restore(damaged: Tensor, recipe: DegradationRecipe) -> Tensor:
             crop = _sized(damaged, restorer.crop_size(_SIDE / recipe.shrink))
             return _sized(restorer.restore(crop[None], options)[0], _SIDE)
 
@@ -95,7 +95,7 @@ def evaluate(
     for index, file in enumerate(files):
         truth = as_float(read_pictures([file]))
         for level in (*LEVELS, SHARP):
-            recipe = Recipe() if level == SHARP else level_recipe(level, index)  # type: ignore[arg-type]
+            recipe = DegradationRecipe() if level == SHARP else level_recipe(level, index)  # type: ignore[arg-type]
             damaged = degrade(truth, [recipe], generator_of(_SEED, index))
             restored = {name: method(damaged[0], recipe) for name, method in methods.items()}
             for name, picture in restored.items():

@@ -14,15 +14,15 @@ from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from ..faces.face import Box, Point
-from .coverings import Frame
+from .coverings import FaceAxes
 from .labels import LabelledFace, Landmarks
 from .laying import Colour
 
 _CLOSE = 512
 # Bits of a fraction of a pixel that OpenCV is told.
 _FRACTION = 4
-# A mask as it is worn, in the frame of a face (see :mod:`.coverings`), x from the middle of the head in half widths of
-# it: its right half from the bridge of the nose around the chin, its folds, and the cords to the ears.
+# A mask as it is worn, along the axes of a face (see :mod:`.coverings`), x from the middle of the head in half widths
+# of it: its right half from the bridge of the nose around the chin, its folds, and the cords to the ears.
 _MASK = ((0.0, 0.22), (0.4, 0.35), (0.78, 0.5), (0.72, 1.2), (0.4, 1.85))
 _FOLDS = (0.75, 1.0, 1.25)
 _CORDS = (((0.78, 0.5), (1.0, 0.1)), ((0.72, 1.2), (1.0, 0.5)))
@@ -80,7 +80,7 @@ def masked(scene: Scene, number: int) -> Scene:
     colour = _MASKS[number % len(_MASKS)]
     dark = _shaded(colour, 0.8)
     drawing = _Drawing(scene)
-    features = drawing.frame.features
+    features = drawing.axes.features
 
     def at(x: float, y: float) -> Point:
         return features.middle + x * features.width, y
@@ -97,7 +97,7 @@ def masked(scene: Scene, number: int) -> Scene:
 def eyes_barred(scene: Scene) -> Scene:
     """With a black bar over both eyes of the first face."""
     drawing = _Drawing(scene)
-    features = drawing.frame.features
+    features = drawing.axes.features
     left, right = features.middle / 2 - 0.9 * features.width, features.middle / 2 + 0.9 * features.width
     drawing.polygon([(left, -0.25), (right, -0.25), (right, 0.25), (left, 0.25)], _BLACK)
     return drawing.scene()
@@ -106,7 +106,7 @@ def eyes_barred(scene: Scene) -> Scene:
 def in_dark_glasses(scene: Scene) -> Scene:
     """With round black glasses on the first face."""
     drawing = _Drawing(scene)
-    features = drawing.frame.features
+    features = drawing.axes.features
     (left, right), wide = sorted(features.eyes), features.width
     for eye in (left, right):
         turns = [2 * math.pi * step / 40 for step in range(40)]
@@ -122,13 +122,13 @@ def _shaded(colour: Colour, by: float) -> Colour:
 
 
 class _Drawing:
-    """Draws in the frame of the first face of a picture."""
+    """Draws along the axes of the first face of a picture."""
 
     def __init__(self, scene: Scene) -> None:
         face = scene.faces[0]
         left, top, right, bottom = face.box
         self._scene = scene
-        self.frame = Frame.of(
+        self.axes = FaceAxes.of(
             torch.tensor(face.landmarks), ((left + right) / 2, (top + bottom) / 2), (right - left) / 2
         )
         self._pixels = scene.picture.mul(255).round().byte().numpy().copy()
@@ -138,14 +138,14 @@ class _Drawing:
         cv2.fillPoly(self._pixels, [points], _levels(colour), cv2.LINE_AA, _FRACTION)
 
     def line(self, start: Point, end: Point, width: float, colour: Colour) -> None:
-        thickness = max(1, round(width * self.frame.unit))
+        thickness = max(1, round(width * self.axes.unit))
         cv2.line(self._pixels, self._pixel(start), self._pixel(end), _levels(colour), thickness, cv2.LINE_AA, _FRACTION)
 
     def scene(self) -> Scene:
         return replace(self._scene, picture=torch.from_numpy(self._pixels).float() / 255)
 
     def _pixel(self, point: Point) -> tuple[int, int]:
-        x, y = self.frame.in_picture(*point)
+        x, y = self.axes.in_picture(*point)
         return round(x * 2**_FRACTION), round(y * 2**_FRACTION)
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from ..models.restorers.visage import VisageRestorer, layout
 from ..models.restorers.visage.bands import bands
 from . import checkpoints
-from .batches import Batches
+from .batches import DegradedBatches
 from .checkpoints import Checkpoint
 from .degradations import Ranges
 from .pictures import picture_files, read_pictures
@@ -38,7 +38,7 @@ _CAUTION = 2.0
 
 
 @dataclass(frozen=True)
-class Settings:
+class SharpnessSettings:
     """A run.
 
     Attributes:
@@ -66,7 +66,7 @@ class SharpnessJob:
         network: with all its weights; only those of the gains change.
     """
 
-    def __init__(self, settings: Settings, before: Checkpoint, faces: Tensor, device: torch.device) -> None:
+    def __init__(self, settings: SharpnessSettings, before: Checkpoint, faces: Tensor, device: torch.device) -> None:
         """
         Args:
             before: the end of the run of the restorer.
@@ -77,7 +77,7 @@ class SharpnessJob:
         network = VisageRestorer(*layout(before.state["average"]))
         network.load_state_dict(before.state["average"])
         ranges = Ranges(nothing=settings.nothing)
-        self._batches = Batches(faces.to(device), network.unit, settings.sizes, settings.seed, ranges)
+        self._batches = DegradedBatches(faces.to(device), network.unit, settings.sizes, settings.seed, ranges)
         self.network = network.to(device).requires_grad_(False)
         self.network.gain.requires_grad_(True)
         self._optimiser = torch.optim.Adam(self.network.gain.parameters(), settings.rate)
@@ -145,13 +145,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", help="cpu, cuda, ...; by default the best one")
     parser.add_argument("--threads", type=int, help="of the CPU")
     parser.add_argument("--minutes", type=float, help="stop after that time; the same command goes on")
-    parser.add_argument("--steps", type=int, default=Settings.steps)
+    parser.add_argument("--steps", type=int, default=SharpnessSettings.steps)
     parser.add_argument("--faces", type=int, help="take only so many faces of the data")
     given = parser.parse_args(arguments)
     if given.threads:
         torch.set_num_threads(given.threads)
     faces = read_pictures(picture_files(given.data / "faces512" / "train")[: given.faces])
-    settings = replace(Settings(), steps=given.steps)
+    settings = replace(SharpnessSettings(), steps=given.steps)
     before = checkpoints.load(given.run / CHECKPOINT)
     run(SharpnessJob(settings, before, faces, pick_device(given.device)), given.out, Pace(given.minutes))
 

@@ -192,7 +192,7 @@ def free_pieces(picture: Tensor, label: Label) -> list[Piece]:
     return [Piece(picture, *square) for square in squares if square[2] >= _LEAST_PIECE]
 
 
-def covered(picture: Tensor, label: Label) -> Tensor:
+def with_faces_filled(picture: Tensor, label: Label) -> Tensor:
     """The picture with its faces filled in from around them: a body and a place without a head."""
     import cv2
     import numpy as np

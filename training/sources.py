@@ -17,12 +17,12 @@ from .sheets import (
     Piece,
     Sheets,
     around_face,
-    covered,
     free_pieces,
     joined_sheets,
     largest_square,
     sheets_of,
     single_face,
+    with_faces_filled,
 )
 from .textures import TRAINING_PICTURES, generated, library_pictures, written
 from .turning import in_profile, turned
@@ -30,7 +30,7 @@ from .turning import in_profile, turned
 FACES = "faces512/train"
 PORTRAITS = "portraits/train"
 # Every how many-th portrait serves with its face filled in.
-_COVERED_EVERY = 4
+_FILLED_EVERY = 4
 # Every how many-th face is there a second time, turned.
 _TURNED_EVERY = 2
 # How many times more heads in profile are there: of the portraits 8 in a hundred are, of the other faces hardly one.
@@ -81,7 +81,7 @@ def training_sources(
     closely = [around_face(picture, face) for picture, label in portraits if (face := single_face(label))]
     whole = [largest_square(picture, face) for picture, label in portraits if (face := single_face(label))]
     empty = [piece for picture, label in sure for piece in free_pieces(picture, label)]
-    bare = [largest_square(covered(*portrait), None) for portrait in sure[::_COVERED_EVERY]]
+    bare = [largest_square(with_faces_filled(*portrait), None) for portrait in sure[::_FILLED_EVERY]]
     labelled_faces = _read(data / FACES, labelled(FACES, cache), most)
     generated_faces = (around_face(picture, face) for picture, label in labelled_faces if (face := single_face(label)))
     faces = joined_sheets([sheets_of(generated_faces, side), sheets_of(closely, side)])
