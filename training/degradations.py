@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..models.restorers.visage.bands import luma
 from . import jpeg
 
 Resampling = Literal["area", "bilinear", "bicubic"]
@@ -25,7 +26,6 @@ _MODES: tuple[Resampling, ...] = ("area", "bilinear", "bicubic")
 _GROWING: tuple[Resampling, ...] = ("bilinear", "bicubic")
 # Kernels of 41 pixels, as GFPGAN's.
 _RADIUS = 20
-_LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
@@ -304,14 +304,14 @@ def recoloured(images: Tensor, chance: random.Random, rate: float = 0.15, grey: 
     """
     done = []
     for image in images:
-        luma = torch.einsum("c,chw->hw", image.new_tensor(_LUMA), image)[None]
+        tone = luma(image[None])[0]
         kind = chance.random()
         if kind < grey:
-            done.append(luma.expand_as(image))
+            done.append(tone.expand_as(image))
         elif kind < grey + rate:
             gain = image.new_tensor([chance.uniform(0.85, 1.15) for _ in range(3)])[:, None, None]
             shift = image.new_tensor([chance.uniform(-20, 20) / 255 for _ in range(3)])[:, None, None]
-            done.append(torch.lerp(luma.expand_as(image), image * gain + shift, chance.uniform(0.5, 1.1)).clamp(0, 1))
+            done.append(torch.lerp(tone.expand_as(image), image * gain + shift, chance.uniform(0.5, 1.1)).clamp(0, 1))
         else:
             done.append(image)
     return torch.stack(done)

@@ -12,10 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..models.restorers.visage.bands import luma
 from . import jpeg
 
-# Luma of ITU-R BT.601.
-_LUMA = (0.299, 0.587, 0.114)
 # A toned print: how much of red, green and blue an old brown photograph keeps of its grey.
 _SEPIA = (1.0, 0.86, 0.66)
 # One in how many pictures gets each of the finishes over the whole picture.
@@ -23,8 +22,7 @@ _SHARES = {"grey": 0.25, "sepia": 0.5, "blur": 0.2, "noise": 0.3, "jpeg": 0.25, 
 
 
 def grey(pictures: Tensor) -> Tensor:
-    luma = torch.tensor(_LUMA, device=pictures.device)[:, None, None]
-    return (pictures * luma).sum(1, keepdim=True).expand(-1, 3, -1, -1)
+    return luma(pictures).expand(-1, 3, -1, -1)
 
 
 def exposed(pictures: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
