@@ -24,7 +24,7 @@ class Measures:
         psnr: dB, over all pixels and channels.
         identity: cosine between the embeddings.
         texture: energy above the Gaussian of the widest band over the truth's.
-        texture_bands: the same for each band of :data:`.texture.SIGMAS`, the finest first.
+        texture_bands: the same for each band of :data:`~..models.restorers.visage.bands.SIGMAS`, the finest first.
         changed: mean absolute difference from the degraded picture, levels of 255.
     """
 
