@@ -95,6 +95,15 @@ def resized(face: Face, scale: float) -> Face:
     )
 
 
+def intersection_over_union(one: Box, other: Box) -> float:
+    """How much two boxes have in common of what they cover together, 0..1."""
+    across = min(one[2], other[2]) - max(one[0], other[0])
+    down = min(one[3], other[3]) - max(one[1], other[1])
+    shared = max(across, 0.0) * max(down, 0.0)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return shared / (sum(areas) - shared) if shared else 0.0
+
+
 def roll_of(landmarks: Sequence[Point]) -> float:
     """Roll in degrees, clockwise as seen, of a face from its five landmarks.
 

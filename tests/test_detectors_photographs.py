@@ -10,11 +10,11 @@ from xml.etree import ElementTree
 import pytest
 import torch
 from torch import Tensor
-from visage.faces.face import Box, Face, Point
+from visage.faces.face import Box, Face, Point, intersection_over_union
 from visage.faces.sampling import area_resize
 from visage.models.detectors import DetectionSettings, Detector, load_detector
 from visage.models.host import TorchHost
-from visage.training.labels import LabelledFace, intersection_over_union
+from visage.training.labels import LabelledFace
 from visage.training.scenes import Scene, blurred
 
 HOST = TorchHost("cpu", quiet=True)

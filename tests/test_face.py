@@ -2,7 +2,7 @@ import math
 
 from hypothesis import given
 from hypothesis import strategies as st
-from visage.faces.face import Face, Faces, in_reading_order, resized, roll_of
+from visage.faces.face import Face, Faces, in_reading_order, intersection_over_union, resized, roll_of
 
 numbers = st.floats(-100, 2000, allow_nan=False).map(lambda value: round(value, 2))
 sizes = st.floats(1, 400, allow_nan=False).map(lambda value: round(value, 2))
@@ -53,3 +53,13 @@ def test_resizing_a_face_moves_pixel_centres(face, scale) -> None:
     assert math.isclose(large.width, face.width * scale, rel_tol=1e-6, abs_tol=1e-6)
     assert large.landmarks[0] == large.box[:2] == large.outline[0]
     assert math.isclose(large.box[0], (face.box[0] + 0.5) * scale - 0.5, abs_tol=1e-9)
+
+
+def test_boxes_have_in_common_what_both_cover() -> None:
+    box = (10.0, 20.0, 30.0, 60.0)
+    assert intersection_over_union(box, box) == 1
+    assert intersection_over_union(box, (20.0, 20.0, 40.0, 60.0)) == 400 / 1200
+    assert intersection_over_union(box, (15.0, 30.0, 25.0, 40.0)) == 100 / 800
+    assert intersection_over_union(box, (30.0, 20.0, 50.0, 60.0)) == 0
+    # Beside it both ways: no negative side makes up for the other.
+    assert intersection_over_union(box, (40.0, 70.0, 60.0, 110.0)) == 0

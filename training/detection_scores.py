@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
-from ..faces.face import Face, roll_of
+from ..faces.face import Face, intersection_over_union, roll_of
 from .detector_sets import SMALLEST
-from .labels import LabelledFace, intersection_over_union
+from .labels import LabelledFace
 from .scenes import Scene
 
 _OVERLAP = 0.4

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..atomic import replacing
-from ..faces.face import Box, Face, Point
+from ..faces.face import Box, Face, Point, intersection_over_union
 from ..models.detectors import DetectionSettings, Detector, load_detector
 from ..models.host import TorchHost
 from .pictures import as_float, picture_files, read_picture
@@ -54,14 +54,6 @@ class Label:
     height: int
     faces: tuple[LabelledFace, ...]
     doubtful: tuple[Box, ...] = ()
-
-
-def intersection_over_union(one: Box, other: Box) -> float:
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    shared = max(width, 0.0) * max(height, 0.0)
-    area = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
-    return shared / max(area - shared, 1e-9)
 
 
 def agreed(found: Sequence[Sequence[Face]], width: int, height: int) -> Label:

@@ -15,12 +15,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..faces.face import Box
+from ..faces.face import Box, intersection_over_union
 from ..faces.sampling import area_resize
 from ..models.detectors import DetectionSettings, Detector, load_detector
 from ..models.host import TorchHost
 from .contact import cell, write_contact, write_picture
-from .labels import Label, intersection_over_union
+from .labels import Label
 from .pictures import as_float, picture_files, read_picture
 from .sheets import free_pieces, sheets_of
 from .sources import labelled

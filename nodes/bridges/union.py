@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from ...faces.face import Face, in_reading_order
+from ...faces.face import Face, in_reading_order, intersection_over_union
 
 # Boxes that share more than this of what they cover together are of one face: what detectors suppress doubles by.
 _SAME = 0.5
@@ -30,7 +30,7 @@ def _merged(sources: Sequence[Sequence[Face]]) -> list[Face]:
     for source in rest:
         known = len(faces)
         for face in source:
-            shares = [_overlap(face, other) for other in faces[:known]]
+            shares = [intersection_over_union(face.box, other.box) for other in faces[:known]]
             best = max(shares, default=0.0)
             if best > _SAME:
                 place = shares.index(best)
@@ -44,11 +44,3 @@ def _completed(face: Face, other: Face) -> Face:
     landmarks = face.landmarks or other.landmarks
     roll = face.roll if face.roll is not None else other.roll
     return replace(face, landmarks=landmarks, roll=roll, outline=face.outline or other.outline)
-
-
-def _overlap(one: Face, other: Face) -> float:
-    """Intersection over union of their boxes."""
-    across = min(one.box[2], other.box[2]) - max(one.box[0], other.box[0])
-    down = min(one.box[3], other.box[3]) - max(one.box[1], other.box[1])
-    shared = max(across, 0.0) * max(down, 0.0)
-    return shared / (one.width * one.height + other.width * other.height - shared) if shared else 0.0
