@@ -167,12 +167,33 @@ def test_options_that_migrating_names_exist(commands: dict[str, argparse.Argumen
     assert all(by_name(value) for value in values)
 
 
-@pytest.mark.parametrize("page", [README, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name)
-def test_commands_that_are_printed_can_be_read(page: Path, commands: dict[str, argparse.ArgumentParser]) -> None:
-    """Lines that stand by themselves, indented, and begin with the name of the program."""
-    for line in re.findall(r"^    visage (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE):
-        command, *arguments = shlex.split(line)
-        commands[command].parse_args(arguments)
+def commands_on(page: Path) -> list[str]:
+    """What follows the name of the program, on lines of their own, indented, and in the text."""
+    found = re.finditer(r"^    visage (.+)$|`visage ([^`]+)`", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return [line[1] or line[2] for line in found]
+
+
+PRINTED = [(page, command) for page in (*PAGES, *CARDS) for command in commands_on(page)]
+
+
+def test_commands_are_found_where_they_are_printed() -> None:
+    assert ("README.md", "models list") in {(page.name, command) for page, command in PRINTED}
+    assert ("data.md", "models get yunet") in {(page.name, command) for page, command in PRINTED}
+    assert len(PRINTED) > 20
+
+
+@pytest.mark.parametrize(("page", "command"), PRINTED, ids=lambda value: getattr(value, "name", value))
+def test_commands_that_are_printed_can_be_read(
+    page: Path, command: str, commands: dict[str, argparse.ArgumentParser]
+) -> None:
+    """Whole ones as they are; of those that are only named, all that is said of them."""
+    first, *arguments = shlex.split(command)
+    parser, left = commands[first], list(arguments)
+    while left and (below := [action.choices for action in parser._actions if action.nargs == argparse.PARSER]):
+        parser = below[0][left.pop(0)]
+    assert {word for word in left if word.startswith("-")} <= set(parser._option_string_actions)
+    if any(not word.startswith("-") for word in left):
+        commands[first].parse_args(arguments)
 
 
 @pytest.mark.parametrize("page", sorted({*PAGES, *CARDS, *ROOT.glob("*.md")}), ids=lambda page: page.name)
