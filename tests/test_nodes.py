@@ -153,7 +153,7 @@ def test_out_of_memory_halves_the_batch(pack: ModuleType, image: Tensor) -> None
     detector = a_detector(most=1)
     count = pack.DetectFaces.execute(image, detector, **DETECTION).result[3]
     assert count == 3
-    assert detector.network.proposer.batches[-3:] == [1, 1, 1]
+    assert detector.network.proposer.resident.module.batches[-3:] == [1, 1, 1]
 
 
 def test_a_lack_of_memory_is_known_by_the_words_of_any_device(pack: ModuleType) -> None:
@@ -191,7 +191,7 @@ def test_connected_faces_win_over_the_detector(pack: ModuleType, image: Tensor) 
     detector = a_detector()
     given = {"restorer": a_restorer(), "detector": detector, "faces": faces}
     _, mask, _ = pack.RestoreFaces.execute(image, **DEFAULTS, **given).result
-    assert detector.network.proposer.batches == []
+    assert detector.network.proposer.resident.module.batches == []
     assert float(mask[:, :, 110].max()) == 1
     assert float(mask[:, :, 30].max()) == 0
 

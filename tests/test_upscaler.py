@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from visage.faces.resizing import resize_frames, scaled_size
 from visage.models import upscaler as upscaler_module
 from visage.models.host import TorchHost
@@ -127,24 +129,30 @@ def test_resizing_keeps_the_range() -> None:
     assert (float(resized.min()), float(resized.max())) == (0.0, 1.0)
 
 
-@given(
-    length=st.integers(1, 700),
-    side=st.integers(96, 256),
-    unit=st.integers(1, 4),
-)
-def test_weights_of_all_tiles_add_up_to_one(length: int, side: int, unit: int) -> None:
-    total = torch.zeros(length * unit)
-    for strip, weights in upscaler_module._strips(length, side, unit):
-        assert 0 <= strip.start < strip.stop <= length
-        assert strip.stop - strip.start == min(length, side)
-        assert float(weights.min()) >= 0
-        total[strip.start * unit : strip.stop * unit] += weights
-        # What lies near the border of a tile within the frame does not count: the network did not see beyond it.
-        if strip.start > 0:
-            assert not bool(weights[: 16 * unit].any())
-        if strip.stop < length:
-            assert not bool(weights[-16 * unit :].any())
-    assert torch.allclose(total, torch.ones_like(total), atol=1e-6)
+class Blind(Interpolate):
+    """Repeats pixels, and gives the negative of those within 16 pixels of an edge of what it is shown."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.sizes.append(tuple(images.shape[2:]))
+        shown = 1 - images
+        shown[..., 16:-16, 16:-16] = images[..., 16:-16, 16:-16]
+        return repeated(shown, self.scale)
+
+
+def repeated(images: Tensor, times: int) -> Tensor:
+    return images.repeat_interleave(times, -1).repeat_interleave(times, -2)
+
+
+@given(length=st.integers(1, 700), side=st.sampled_from([96, 128, 160, 256]), unit=st.integers(1, 4))
+def test_what_a_tile_shows_near_its_border_counts_only_at_that_of_the_frame(length: int, side: int, unit: int) -> None:
+    """The network did not see beyond it. All else counts as much as its neighbours: the frame comes out whole."""
+    frame = torch.rand(1, length, 40, 3, generator=torch.Generator().manual_seed(length))
+    module = Blind(unit)
+    upscaled = upscaler(module, CountingHost(free=1200 * (side + 8) ** 2)).upscale(frame, unit)
+    assert set(module.sizes) == {(min(length, side), 40)}
+    expected = repeated(frame.movedim(-1, 1), unit).movedim(1, -1)
+    inside = slice(16 * unit, -16 * unit)
+    assert torch.allclose(upscaled[:, inside, inside], expected[:, inside, inside], atol=1e-6)
 
 
 @pytest.mark.parametrize("factor", [1.0, 2.0, 3.3, 4.0])
@@ -165,18 +173,29 @@ def test_tiles_join_without_a_trace(size: tuple[int, int], factor: float, genera
     assert float((upscaled - expected.clamp(0, 1)).abs().max()) < 1e-5
 
 
-def test_the_frame_never_exists_larger_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    units: list[int] = []
-    grid = upscaler_module._grid
+class Heights(TorchDispatchMode):
+    """Notes the heights of all pictures that are made, tiles and whole frames."""
 
-    def note_unit(height: int, width: int, side: int, unit: int) -> list[upscaler_module._Tile]:
-        units.append(unit)
-        return grid(height, width, side, unit)
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[int] = set()
 
-    monkeypatch.setattr(upscaler_module, "_grid", note_unit)
-    for factor in (0.5, 1, 1.5, 2, 2.5, 4, 7):
-        upscaler(Interpolate()).upscale(torch.zeros(1, 8, 8, 3), factor)
-    assert units == [1, 1, 2, 2, 4, 4, 4]
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = operation(*args, **kwargs or {})
+        if isinstance(made, Tensor) and 3 in made.shape[-3:-2]:
+            self.seen.add(made.shape[-2])
+        return made
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(0.5, 1), (1, 1), (1.5, 2), (2, 2), (2.5, 4), (4, 4), (7, 4)])
+@pytest.mark.usefixtures("small_tiles")
+def test_the_frame_never_exists_larger_than_needed(factor: float, unit: int) -> None:
+    """Joined from its tiles it is as large as the result, or up to the next divisor of the network's own factor."""
+    network, frames = upscaler(Interpolate()), torch.zeros(1, 1000, 8, 3)
+    with Heights() as heights:
+        network.upscale(frames, factor)
+    # Tiles of 96 pixels come out of the network with 384.
+    assert {height for height in heights.seen if height > 384} == {1000, 1000 * unit, round(1000 * factor)}
 
 
 def test_tiles_are_as_large_as_free_memory_lets_them() -> None:
