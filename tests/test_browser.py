@@ -319,7 +319,10 @@ def test_the_help_page_opens_with_its_picture(page: Browser) -> None:
     )
     page.one("[data-testid=info-button]").click()
     text = page.wait(lambda: [each for each in page.find(".node-help-content") if "The choice as text" in each.text])
-    loaded = "return [...arguments[0].querySelectorAll('img')].every((image) => image.naturalWidth > 0)"
+    loaded = """
+        const images = [...arguments[0].querySelectorAll('img')];
+        return images.length > 0 && images.every((image) => image.naturalWidth > 0);
+    """
     page.wait(lambda: page.script(loaded, text[0]))
     page.picture("9-help")
 

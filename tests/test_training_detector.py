@@ -318,7 +318,7 @@ def test_coverings_hide_parts_of_faces_and_leave_the_truth_alone(sources: Source
 
 
 @pytest.mark.parametrize("degrees", [0.0, 90.0, -135.0])
-def test_the_frame_of_a_face_turns_with_it(degrees: float) -> None:
+def test_the_axes_of_a_face_turn_with_it(degrees: float) -> None:
     angle = math.radians(degrees)
     turn = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     points = torch.tensor(FIVE) @ turn.T
