@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from visage.faces.face import Face, Faces
 from visage.tests import comfy_side
@@ -60,6 +60,7 @@ def test_any_box_comes_back_within_a_pixel(bridges: ModuleType, boxes: Any, crop
 
 @settings(deadline=None)
 @given(st.integers(0, 10**6))
+@example(558)
 def test_any_part_of_a_mask_comes_back_within_a_pixel(bridges: ModuleType, seed: int) -> None:
     chance = torch.Generator().manual_seed(seed)
     coarse = torch.rand(1, 1, 8, 8, generator=chance)
@@ -70,6 +71,6 @@ def test_any_part_of_a_mask_comes_back_within_a_pixel(bridges: ModuleType, seed:
     contours, _ = cv2.findContours(mask.byte().numpy(), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = torch.from_numpy(cv2.drawContours(np.zeros((40, 48), np.uint8), contours, -1, 1, cv2.FILLED)).float()
     assert same_within_a_pixel(back, filled)
-    # Each box holds exactly the pixels of its part.
-    assert len(parts) == len(contours)
+    # Each box holds exactly the pixels of its part; one that lies in the hole of another is a part of its own.
+    assert len(parts) == cv2.connectedComponents(mask.byte().numpy(), connectivity=8)[0] - 1
     assert sum(face.width * face.height for face in parts) >= float(mask.sum())
