@@ -43,7 +43,7 @@ def assigned(cells: Tensor, truth: Truth) -> tuple[Tensor, Tensor]:
     This is FCOS's centre sampling (Tian et al., 2020). Where two faces want a cell, the smaller one has it.
 
     Args:
-        cells: ``[A, 3]`` from :func:`~..models.detectors.visage.cells_of`.
+        cells: ``[A, 3]`` from :func:`~..models.detectors.visage_finder.cells_of`.
         truth: of N pictures.
 
     Returns:

@@ -36,7 +36,7 @@ def _call(module: nn.Module, images: Tensor, options: RestoreOptions) -> Tensor:
 
 
 def _shades(images: Tensor) -> tuple[Tensor, Tensor]:
-    """The darkest shade, and how far the brightest is above it, that ``[N, 3, H, W]`` is stretched by: ``[N, 1, 1, 1]``.
+    """Its darkest shade, and how far it is from there to the brightest, as ``[N, 1, 1, 1]`` of ``[N, 3, H, W]``.
 
     The network takes what is pale for blurred: faces in haze, in the dark and in faded prints got outlines and halos.
     Pictures of full contrast stay as they are, with 0 and 1.
