@@ -50,7 +50,8 @@ class Painter:
     progress: Progress
 
     def paint(self, work: Work, crop: Tensor, edges: Edges) -> Painting | None:
-        """The window ``crop`` after all cycles, in place, or ``None`` where the model failed and that is allowed."""
+        """The window ``crop`` after all cycles, in place, or ``None`` where the model failed and that is allowed. The
+        progress is told of all cycles either way."""
         if not _is_finite(crop):
             raise ValueError(f"Image {work.window.frame + 1} holds values that are not finite numbers.")
         left, top, right, bottom = edges.box
@@ -64,6 +65,8 @@ class Painter:
             painted = self._repainted(work, repaint)
             if not _is_finite(painted):
                 if self.settings.on_error == "skip":
+                    missed = self.settings.cycles - 1 - cycle
+                    self.progress.advance(missed * self.refiner.steps(self.settings.sampling))
                     return None
                 raise RefinementError(
                     f"{self.refiner.name} gave values that are no numbers for {work.name}. Load its VAE in fp32 "

@@ -81,8 +81,9 @@ def refine(
     given = frames
     if restorer is not None and settings.restore == "before":
         given, changed = _restored(frames, faces, plans, restorer, host, settings, region)
-    total = len(works) * settings.cycles * refiner.steps(settings.sampling)
-    painter = Painter(refiner, host, settings, host.progress(total, "refine faces"))
+    each = settings.cycles * refiner.steps(settings.sampling)
+    progress = host.progress(len(works) * each, "refine faces")
+    painter = Painter(refiner, host, settings, progress)
     result = duplicate(given)
     crops: list[Tensor] = []
     for plan in plans:
@@ -92,6 +93,7 @@ def refine(
             edges = edges_of(work.faces, work.window, settings.edge, limits, given.device)
             if edges is None:
                 plan.leave(work, "the mask leaves nothing of it")
+                progress.advance(each)
                 continue
             painting = painter.paint(work, look(given, work.window), edges)
             if painting is None:

@@ -21,6 +21,7 @@ from ..models.restorers import Restorer
 from .blending import TOGETHER, BlendSettings, check_enlargement, fitting_region, patches_of, reaches
 from .outcome import Outcome
 from .parsing import check_parser, parsed_faces
+from .progress import Share
 from .restore_settings import RestoreSettings
 
 # Faces are worked on in groups of whole frames, so that a long video does not hold all of its crops at once.
@@ -93,18 +94,19 @@ def restore(
     chosen = _chosen_of(faces, reasons)
     enlargements: dict[tuple[int, int], float] = {}
     if chosen:
-        progress = host.progress(len(chosen) * (2 if parses else 1), "restore faces")
+        each = 2 if parses else 1
+        progress = host.progress(len(chosen) * each, "restore faces")
         result = duplicate(canvas)
         template = FFHQ if settings.alignment == "ffhq" else restorer.template
-        job = _Job(
-            frames, canvas, faces, restorer, settings, look, template, region, parser if parses else None, progress
-        )
+        job = _Job(frames, canvas, faces, restorer, settings, look, template, region, parser if parses else None)
         for group in _in_groups(chosen, restorer, faces, template):
             patches: list[Patch] = []
             for size, members in group.items():
                 for start in range(0, len(members), TOGETHER):
                     some = members[start : start + TOGETHER]
-                    done = job.restored(some, size)
+                    share = Share(progress, len(some) * each)
+                    done = job.restored(some, size, share)
+                    share.finish()
                     patches += done.patches
                     for index, failure in done.failures.items():
                         reasons[some[index].frame][some[index].position] = failure
@@ -192,9 +194,8 @@ class _Job:
     template: Template
     region: Tensor | None
     parser: Parser | None
-    progress: Progress
 
-    def restored(self, members: Sequence[_Chosen], size: int) -> _Done:
+    def restored(self, members: Sequence[_Chosen], size: int, progress: Progress) -> _Done:
         """A few faces in crops of ``size`` pixels."""
         placed = [(member.frame, member.face) for member in members]
         faces = self.faces
@@ -204,16 +205,15 @@ class _Job:
             if not finite:
                 raise ValueError(f"Image {crops.frame_of[index] + 1} holds values that are not finite numbers.")
         failures, hidden = self._out_of_reach(crops)
-        self.progress.advance(len(failures))
         left = [index for index in range(len(crops)) if index not in failures]
         if hidden is not None:
             hidden = hidden[left]
-        restored, failed = self._through_restorer(pixels[left], crops.take(left), hidden)
+        restored, failed = self._through_restorer(pixels[left], crops.take(left), hidden, progress)
         failures |= {left[index]: f"{self.restorer.name} failed on it" for index in failed}
         good = [index for index in left if index not in failures]
         crops, parsed = crops.take(good), None
         if self.parser is not None and good:
-            parsed = parsed_faces(restored, crops, self.parser, self.look.feather, self.progress)
+            parsed = parsed_faces(restored, crops, self.parser, self.look.feather, progress)
         patches = patches_of(self.canvas, pixels[good], crops, restored, self.look, self.region, parsed)
         sides = crops.native_sides
         enlargements = {index: size * self.restorer.scale / side for index, side in zip(good, sides, strict=True)}
@@ -231,11 +231,13 @@ class _Job:
             reached, why = reaches(self.region, crops, self.look), "the mask leaves nothing of it"
         return {index: why for index, some in enumerate(reached) if not some}, hidden
 
-    def _through_restorer(self, pixels: Tensor, crops: Crops, hidden: Tensor | None) -> tuple[Tensor, list[int]]:
+    def _through_restorer(
+        self, pixels: Tensor, crops: Crops, hidden: Tensor | None, progress: Progress
+    ) -> tuple[Tensor, list[int]]:
         """Restored crops ``[N, S, S, 3]`` without those that failed, and which those are."""
         failed: list[int] = []
         try:
-            return self._restore(pixels, hidden), failed
+            return self._restore(pixels, hidden, progress), failed
         except InvalidOutputError as error:
             if self.settings.on_error == "stop":
                 first = error.positions[0]
@@ -249,11 +251,12 @@ class _Job:
         for index in range(len(crops)):
             chosen = slice(index, index + 1)
             try:
-                good.append(self._restore(pixels[chosen], None if hidden is None else hidden[chosen]))
+                good.append(self._restore(pixels[chosen], None if hidden is None else hidden[chosen], progress))
             except InvalidOutputError:
                 failed.append(index)
-        return (torch.cat(good) if good else self._restore(pixels[:0], None if hidden is None else hidden[:0])), failed
+        none = pixels[:0], None if hidden is None else hidden[:0]
+        return (torch.cat(good) if good else self._restore(*none, progress)), failed
 
-    def _restore(self, pixels: Tensor, hidden: Tensor | None) -> Tensor:
-        restored = self.restorer.restore(pixels.movedim(-1, 1), self.settings.options, self.progress, hidden)
+    def _restore(self, pixels: Tensor, hidden: Tensor | None, progress: Progress) -> Tensor:
+        restored = self.restorer.restore(pixels.movedim(-1, 1), self.settings.options, progress, hidden)
         return restored.movedim(1, -1)

@@ -20,6 +20,7 @@ from visage.models.inference import InvalidOutputError
 from visage.models.restorers import Restorer, load_restorer
 from visage.pipeline import BlendSettings, RestoreSettings, paste_crops, restore
 from visage.pipeline.parsing import parsed_faces
+from visage.tests.counting_host import CountingHost
 from visage.tests.parser_models import bright_is_skin, parser_of
 
 HOST = TorchHost("cpu", quiet=True)
@@ -121,21 +122,16 @@ def test_rubbish_is_reported_with_the_face_and_never_pasted(half_bright: Tensor,
         restore(half_bright, FACES, brightening, HOST, PARSE, parser=parser_of(HOST, spoiled)[0])
 
 
-def test_progress_counts_both_networks(
-    half_bright: Tensor, brightening: Restorer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Count:
-        total = done = 0
+def test_progress_counts_both_networks(half_bright: Tensor, brightening: Restorer) -> None:
+    host = CountingHost()
+    restore(half_bright, FACES, brightening, host, PARSE, parser=parser_of(HOST)[0])
+    assert [host.told] == host.totals == [4]
 
-        def advance(self, steps: int = 1) -> None:
-            self.done += steps
 
-    count = Count()
-
-    def progress(total: int, label: str) -> Count:
-        count.total += total
-        return count
-
-    monkeypatch.setattr(HOST, "progress", progress)
-    restore(half_bright, FACES, brightening, HOST, PARSE, parser=parser_of(HOST)[0])
-    assert count.done == count.total == 4
+def test_progress_reaches_its_end_where_faces_are_left_out(half_bright: Tensor, brightening: Restorer) -> None:
+    region = torch.ones(2, 160, 160)
+    region[1] = 0
+    host = CountingHost()
+    done = restore(half_bright, FACES, brightening, host, PARSE, region=region, parser=parser_of(HOST)[0])
+    assert [frame[0].action for frame in done.outcomes] == ["restored", "skipped"]
+    assert [host.told] == host.totals == [4]

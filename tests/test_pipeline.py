@@ -14,7 +14,9 @@ from visage.faces.selection import Selection
 from visage.models.host import TorchHost
 from visage.models.inference import InvalidOutputError
 from visage.models.restorers import Restorer, load_restorer
+from visage.models.restorers.loading import load_network
 from visage.pipeline import BlendSettings, RestorationError, RestoreSettings, blending, restore
+from visage.tests.counting_host import CountingHost
 
 SETTINGS = RestoreSettings(blend=BlendSettings(colour=0))
 
@@ -252,6 +254,27 @@ def test_faces_that_fail_do_not_have_all_others_restored_again_and_again(host) -
     assert actions == ["restored", "skipped"] * 7
     assert restorer.crops <= 2 * 14
     assert torch.equal(done.frames[:, :, 400:], frames[:, :, 400:])
+
+
+def test_progress_reaches_its_end_where_faces_fail(upscaler_file) -> None:
+    """A batch that a network fails on goes through it once more, face by face."""
+
+    class Fails(Restorer):
+        def restore(self, crops, options=None, progress=None, hidden=None):
+            restored = super().restore(crops, options, progress, hidden)
+            bad = tuple(index for index, crop in enumerate(crops) if float(crop.mean()) < 0.3)
+            if bad:
+                raise InvalidOutputError(self.name, "some", bad[:1])
+            return restored
+
+    host = CountingHost()
+    frames = torch.full((1, 100, 800, 3), 0.8)
+    frames[:, :, 400:] = 0.1
+    several = tuple(face(30 + 50 * (number // 2) + 400 * (number % 2), 50, 40, index=number) for number in range(14))
+    restorer = Fails(load_network(upscaler_file(1)), host)
+    done = restore(frames, Faces(800, 100, (several,)), restorer, host, replace(SETTINGS, on_error="skip"))
+    assert [outcome.action for outcome in done.outcomes[0]] == ["restored", "skipped"] * 7
+    assert [host.told] == host.totals == [14]
 
 
 def test_many_faces_in_a_frame_are_matched_in_colour_some_at_a_time(host, brightening, monkeypatch) -> None:

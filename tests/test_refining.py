@@ -27,6 +27,7 @@ from visage.pipeline import (
     refine,
 )
 from visage.tests.comfy_models import restorer_of
+from visage.tests.counting_host import CountingHost
 
 HOST = TorchHost("cpu", quiet=True)
 
@@ -40,7 +41,6 @@ class Painter:
     name: str = "pretended"
     knows_levels: bool = False
     works: list[Repaint] = field(default_factory=list)
-    steps_told: int = 0
 
     def steps(self, sampling: Sampling) -> int:
         return sampling.steps
@@ -49,20 +49,7 @@ class Painter:
         self.works.append(work)
         for _ in range(sampling.steps):
             progress.advance()
-            self.steps_told += 1
         return self.function(work)
-
-
-class CountingHost(TorchHost):
-    """Remembers the total of every progress."""
-
-    def __init__(self) -> None:
-        super().__init__("cpu", quiet=True)
-        self.totals: list[int] = []
-
-    def progress(self, total: int, label: str) -> Progress:
-        self.totals.append(total)
-        return super().progress(total, label)
 
 
 def picture(count: int = 1, width: int = 240, height: int = 200) -> Tensor:
@@ -256,7 +243,21 @@ def test_one_progress_counts_faces_cycles_and_steps() -> None:
     host, painter = CountingHost(), Painter()
     refine(picture(), faces_of(LEFT, RIGHT), painter, host, settings_of(cycles=2, steps=3))
     assert host.totals == [12]
-    assert painter.steps_told == 12
+    assert host.told == 12
+
+
+def test_progress_reaches_its_end_where_faces_are_left_out_or_fail() -> None:
+    def broken(work: Repaint) -> Tensor:
+        return torch.full_like(work.pixels, float("nan")) if work.seed == 0 else torch.ones_like(work.pixels)
+
+    region = torch.zeros(1, 200, 240)
+    region[..., :100] = 1
+    for function, limits in ((white, region), (broken, None)):
+        host = CountingHost()
+        settings = settings_of(cycles=2, steps=10, on_error="skip")
+        done = refine(picture(), faces_of(LEFT, RIGHT), Painter(function), host, settings, region=limits)
+        assert sum(outcome.action == "skipped" for outcome in done.outcomes[0]) == 1
+        assert [host.told] == host.totals == [40]
 
 
 def test_merged_faces_are_painted_once() -> None:
