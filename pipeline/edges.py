@@ -63,7 +63,7 @@ def edges_of(
     shape = reduce(torch.minimum, (_shape(face, window, settings, region, x, y) for face in faces))
     shape -= settings.dilation
     feather = max(settings.feather, 1)
-    if "invert" in settings.merge:
+    if settings.inverts:
         # The edge fades outward from a face and must not fade into one.
         shape = feather - shape
     shown = _shown(window, feather)

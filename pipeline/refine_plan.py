@@ -131,7 +131,7 @@ def plan_frame(
         window = plan_window(frame, face.box, roll, faces.width, faces.height, settings.window, refiner.multiple)
         seed = _seed(face, settings) if prompt.seed is None else prompt.seed
         works.append(Work(window, (position,), (face,), prompt.text, negative.text, seed, denoise))
-    if works and settings.edge.merge.startswith("merge"):
+    if works and settings.edge.merges:
         works = [_merged(works, frame, faces, refiner, settings)]
     return Plan(found, reasons, works)
 
@@ -146,7 +146,7 @@ def _merged(works: Sequence[Work], frame: int, faces: Faces, refiner: Refiner, s
         max(box[2] for box in boxes),
         max(box[3] for box in boxes),
     )
-    if settings.edge.merge == "merge and invert":
+    if settings.edge.inverts:
         box = (-0.5, -0.5, faces.width - 0.5, faces.height - 0.5)
     window = plan_window(frame, box, None, faces.width, faces.height, settings.window, refiner.multiple)
     return replace(

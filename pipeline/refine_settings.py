@@ -76,6 +76,16 @@ class EdgeSettings:
         20, "Width of the soft edge of what is repainted, around that.", low=0, high=512, advanced=True
     )
 
+    @property
+    def merges(self) -> bool:
+        """Whether all faces of a frame are repainted as one."""
+        return self.merge in ("merge", "merge and invert")
+
+    @property
+    def inverts(self) -> bool:
+        """Whether everything but the faces is repainted."""
+        return self.merge in ("invert", "merge and invert")
+
 
 @dataclass(frozen=True)
 class RefineSettings:
