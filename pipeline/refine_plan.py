@@ -154,7 +154,6 @@ def _merged(works: Sequence[Work], frame: int, faces: Faces, refiner: Refiner, s
         window=window,
         positions=tuple(position for work in works for position in work.positions),
         faces=members,
-        denoise=None if refiner.knows_levels else settings.sampling.denoise,
     )
 
 
@@ -175,8 +174,9 @@ def _seed(face: Face, settings: RefineSettings) -> int:
 
 
 def _denoise(face: Face, faces: Faces, settings: RefineSettings) -> float:
-    """The denoise for a face of its size (ADetailer's dynamic denoise power)."""
-    power = settings.size_power
+    """The denoise for a face of its size (ADetailer's dynamic denoise power). Merged faces share one, and no size of
+    their own acts on it."""
+    power = 0.0 if settings.edge.merges else settings.size_power
     share = min(face.width * face.height / (faces.width * faces.height), 1.0)
     if power == 0:
         return settings.sampling.denoise

@@ -97,7 +97,7 @@ class RefineSettings:
         cycles: how often each face is repainted, each time from the last result.
         size_power: lowers the denoise for large faces: it is multiplied by ``(1 - face area / frame area) **
             size_power`` (ADetailer's dynamic denoise power). Negative: lowers it for small ones,
-            ``(face area / frame area) ** -size_power``.
+            ``(face area / frame area) ** -size_power``. Merged faces have one denoise, on which it does not act.
         restore: whether a connected restorer works on the faces before or after.
         fidelity: of that restorer.
         min_face: smaller faces are left alone, in frame pixels.

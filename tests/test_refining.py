@@ -398,6 +398,16 @@ def test_faces_that_size_power_leaves_no_denoise_and_those_outside_are_left_alon
     assert [outcome.reason for outcome in done.outcomes[0]] == ["size_power leaves it no denoise", "outside the image"]
 
 
+def test_size_power_leaves_no_merged_face_out() -> None:
+    whole, painter = (-10.0, -10.0, 260.0, 220.0), Painter(white)
+    how = settings_of(size_power=2.0, denoise=0.5, merge="merge")
+    done = refine(picture(), faces_of(LEFT, whole), painter, HOST, how)
+    assert [(outcome.action, outcome.denoise) for outcome in done.outcomes[0]] == [("refined", 0.5)] * 2
+    (work,) = painter.works
+    assert work.denoise == 0.5
+    assert float(done.changed.min()) > 0
+
+
 def test_landmarks_tell_the_tilt_where_the_detector_does_not() -> None:
     lying = tuple((50 - (y - 80), 80 + (x - 50)) for x, y in ((40, 75), (60, 75), (50, 85), (42, 97), (58, 97)))
     painter = Painter()
