@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 from torch import Tensor
 
 from ..fields import build
 from ..models.refiners import Refiner
 from ..pipeline import PromptSource, RefineSettings, Wildcards, outcome_report, refine
-from . import folders
+from . import folders, sources
 from .host import ComfyHost
-from .images import frames_of, nothing_changed, region_of, to_socket
+from .images import frames_of, region_of, to_socket
 from .setting_widgets import setting_widgets
 from .settings import confidence_input
-from .showing import show_text, work_shown
-from .sources import faces_in, source_inputs
+from .showing import untouched, work_shown
 from .types import RestorerSocket
 
 
@@ -29,7 +28,7 @@ def refining_inputs(choices: Mapping[str, Sequence[str]]) -> list[io.Input]:
         choices: what may be chosen of "sampler" and "scheduler".
     """
     return [
-        *source_inputs(),
+        *sources.source_inputs(),
         *setting_widgets(RefineSettings, choices),
         confidence_input(),
         io.Mask.Input(
@@ -66,20 +65,8 @@ def refining_outputs() -> list[io.Output]:
 
 
 def wanted(inputs: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    """What ``check_lazy_status`` answers: those of ``names`` that are connected and not there yet.
-
-    None of them where nothing is to be done. Connected faces come first, because there may be none; where there is a
-    detector instead, that shows too late.
-    """
-    if _is_off(inputs):
-        return []
-    if "faces" not in inputs:
-        names = ["detector", *names]
-    elif inputs["faces"] is None:
-        return ["faces"]
-    elif inputs["faces"].count == 0:
-        return []
-    return [name for name in names if name in inputs and inputs[name] is None]
+    """What ``check_lazy_status`` answers: as :func:`.sources.wanted`, and nothing where nothing is to be done."""
+    return [] if _is_off(inputs) else sources.wanted(inputs, names)
 
 
 def refined(
@@ -97,12 +84,13 @@ def refined(
         engine: called where there is something to do.
         base: the engine's own prompt and negative prompt where these are texts.
     """
+    no_crops = ExecutionBlocker(None)
     if _is_off(inputs):
-        return _untouched(node, image, "Nothing was done: strength or denoise is 0.")
+        return untouched(node, image, "Nothing was done: strength or denoise is 0.", no_crops)
     frames = frames_of(image)
-    faces = faces_in(frames, inputs.get("detector"), inputs.get("faces"), inputs["confidence"])
+    faces = sources.faces_in(frames, inputs.get("detector"), inputs.get("faces"), inputs["confidence"])
     if faces.count == 0:
-        return _untouched(node, image, outcome_report([() for _ in faces.frames], "refined"))
+        return untouched(node, image, outcome_report([() for _ in faces.frames], "refined"), no_crops)
     restorer = inputs.get("restorer")
     done = refine(
         frames,
@@ -116,8 +104,8 @@ def refined(
     )
     text = outcome_report(done.outcomes, "refined")
     if done.frames is frames:
-        return _untouched(node, image, text)
-    crops = [to_socket(crop[None]) for crop in done.crops] or ExecutionBlocker(None)
+        return untouched(node, image, text, no_crops)
+    crops = [to_socket(crop[None]) for crop in done.crops] or no_crops
     shown = work_shown(node, text, frames, done.frames, done.outcomes)
     return io.NodeOutput(to_socket(done.frames), to_socket(done.changed), crops, text, ui=shown)
 
@@ -125,8 +113,3 @@ def refined(
 def _is_off(inputs: Mapping[str, Any]) -> bool:
     # Connected noise levels stand in for the denoise.
     return bool(inputs["strength"] == 0 or (inputs["denoise"] == 0 and "sigmas" not in inputs))
-
-
-def _untouched(node: type[io.ComfyNode], image: Tensor, text: str) -> io.NodeOutput:
-    show_text(node, text)
-    return io.NodeOutput(image, nothing_changed(image), ExecutionBlocker(None), text, ui=ui.PreviewText(text))

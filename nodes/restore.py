@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 from torch import Tensor
 
 from ..faces.face import Faces
@@ -14,11 +14,11 @@ from ..models.detectors import Detector
 from ..models.parsers import Parser
 from ..models.restorers import Restorer
 from ..pipeline import RestoreSettings, outcome_report, restore
-from .images import frames_of, nothing_changed, region_of, to_socket
+from .images import frames_of, region_of, to_socket
 from .setting_widgets import setting_widgets
 from .settings import confidence_input, parser_input
-from .showing import compare_input, show_text, work_shown
-from .sources import are_there_faces, faces_in, source_inputs
+from .showing import compare_input, untouched, work_shown
+from .sources import are_there_faces, faces_in, source_inputs, wanted
 from .types import LoadedModel, RestorerSocket
 
 # Saved workflows keep the values of widgets in this order.
@@ -104,14 +104,7 @@ class RestoreFaces(io.ComfyNode):
     def check_lazy_status(cls, strength: float, mask_shape: MaskShape, **inputs: Any) -> list[str]:
         if strength == 0:
             return []
-        models = ["restorer", "parser"] if mask_shape == "parse" else ["restorer"]
-        if "faces" not in inputs:
-            models = ["detector", *models]
-        elif inputs["faces"] is None:
-            return ["faces"]
-        elif inputs["faces"].count == 0:
-            return []
-        return [name for name in models if name in inputs and inputs[name] is None]
+        return wanted(inputs, ["restorer", "parser"] if mask_shape == "parse" else ["restorer"])
 
     @classmethod
     def execute(
@@ -128,12 +121,12 @@ class RestoreFaces(io.ComfyNode):
         settings = build(RestoreSettings, inputs)
         given = image if background is None else background
         if settings.blend.strength == 0:
-            return _untouched(cls, given, "Nothing was done: strength is 0.")
+            return untouched(cls, given, "Nothing was done: strength is 0.")
         frames = frames_of(image)
         canvas = frames if background is None else frames_of(background)
         found = faces_in(frames, detector, faces, inputs["confidence"])
         if restorer is None or found.count == 0:
-            return _untouched(cls, given, outcome_report([() for _ in found.frames], "restored"))
+            return untouched(cls, given, outcome_report([() for _ in found.frames], "restored"))
         done = restore(
             frames,
             found,
@@ -146,11 +139,6 @@ class RestoreFaces(io.ComfyNode):
         )
         text = outcome_report(done.outcomes, "restored")
         if done.frames is canvas:
-            return _untouched(cls, given, text)
+            return untouched(cls, given, text)
         shown = work_shown(cls, text, frames, done.frames, done.outcomes)
         return io.NodeOutput(to_socket(done.frames), to_socket(done.changed), text, ui=shown)
-
-
-def _untouched(node: type[io.ComfyNode], image: Tensor, text: str) -> io.NodeOutput:
-    show_text(node, text)
-    return io.NodeOutput(image, nothing_changed(image), text, ui=ui.PreviewText(text))

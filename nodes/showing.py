@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..pipeline import Outcome
 from . import views
+from .images import nothing_changed
 
 
 def compare_input() -> io.Input:
@@ -54,3 +55,13 @@ def work_shown(
         pairs = [each for pair in zip(one, two, strict=True) for each in pair]
         shown |= {"a_images": one, "b_images": two, "images": pairs}
     return shown
+
+
+def untouched(node: type[io.ComfyNode], image: Tensor, text: str, *between: object) -> io.NodeOutput:
+    """What a node puts out that had nothing to do: the very image, a mask that says so, and a text that it shows, too.
+
+    Args:
+        between: what else it puts out, before the text.
+    """
+    show_text(node, text)
+    return io.NodeOutput(image, nothing_changed(image), *between, text, ui=ui.PreviewText(text))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -35,6 +38,24 @@ def source_inputs() -> list[io.Input]:
 def are_there_faces(detector: object, faces: object) -> bool | str:
     """What ``validate_inputs`` answers: what is connected is still unknown there and arrives as None, not as ""."""
     return NOTHING_FINDS_FACES if detector == faces == "" else True
+
+
+def wanted(inputs: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """What ``check_lazy_status`` answers where something is to be done: those of ``names``, and of the sources of
+    faces, that are connected and not there yet.
+
+    Connected faces come first, because there may be none; where there is a detector instead, that shows too late.
+
+    Args:
+        inputs: those that are connected, by name; ``None`` where one is not there yet.
+    """
+    if "faces" not in inputs:
+        names = ["detector", *names]
+    elif inputs["faces"] is None:
+        return ["faces"]
+    elif inputs["faces"].count == 0:
+        return []
+    return [name for name in names if name in inputs and inputs[name] is None]
 
 
 def faces_in(frames: Tensor, detector: LoadedModel[Detector] | None, faces: Faces | None, confidence: float) -> Faces:
