@@ -105,27 +105,41 @@ def paste_crops(
     patches: list[Patch] = []
     for start in range(0, len(crops), TOGETHER):
         some = list(range(start, min(start + TOGETHER, len(crops))))
-        given, parsed = extract(frames, places.take(some)), None
+        here, new, parsed = places.take(some), pixels[some], None
         if parser and settings.mask == "parse":
-            parsed = parsed_faces(pixels[some], crops.take(some), parser, settings.feather)
-        patches += patches_of(frames, given, places.take(some), pixels[some], settings, parsed=parsed)
+            parsed = parsed_faces(new, here, parser, settings.feather)
+        if settings.colour > 0:
+            new = in_given_colours(new, extract(frames, here), here, settings.colour)
+        patches += patches_of(frames, here, new, settings, parsed=parsed)
     blend(result, changed, frames, patches, settings.strength)
     return result, changed
 
 
+def in_given_colours(pixels: Tensor, given: Tensor, crops: Crops, strength: float) -> Tensor:
+    """New crops ``[N, S, S, 3]`` with the colours of the old ones.
+
+    Args:
+        given: ``[N, T, T, 3]`` 0..1 with the side ``T`` of ``crops``: the crops as they were cut out.
+        strength: how much they are given these, 0..1.
+    """
+    if len(crops) == 0 or strength == 0:
+        return pixels
+    # It is the same face, so all of the crop counts, the face itself included.
+    shown = inside_frame(crops, pixels.device)
+    return match_colour(pixels, given.to(pixels.device), shown, strength)
+
+
 def patches_of(
     canvas: Tensor,
-    given: Tensor,
     crops: Crops,
     pixels: Tensor,
     settings: BlendSettings,
     region: Tensor | None = None,
     parsed: Tensor | None = None,
 ) -> list[Patch]:
-    """Colour, mask and layout of new crops ``[N, S, S, 3]``, to be blended into ``canvas``.
+    """Mask and layout of new crops ``[N, S, S, 3]``, to be blended into ``canvas``.
 
     Args:
-        given: ``[N, T, T, 3]`` 0..1 with the side ``T`` of ``crops``: the crops as they were cut out.
         region: ``[B or 1, H, W]`` 0..1 in frame pixels: where anything may change.
         parsed: ``[N, T, T]`` 0..1 with the side ``T`` of ``crops``, from :func:`~.parsing.parsed_faces`: a limit to the
             mask.
@@ -136,10 +150,6 @@ def patches_of(
     if parsed is not None:
         # The less of the two, as in CodeFormer: no hard edge where hair goes on beyond the crop.
         masks = torch.minimum(masks, parsed)
-    if settings.colour > 0:
-        # It is the same face, so all of the crop counts, the face itself included.
-        shown = inside_frame(crops, pixels.device)
-        pixels = match_colour(pixels, given.to(pixels.device), shown, settings.colour)
     return lay_out(canvas, crops, pixels, masks, region=region)
 
 

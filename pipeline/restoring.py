@@ -18,7 +18,7 @@ from ..models.host import Host, Progress
 from ..models.inference import InvalidOutputError
 from ..models.parsers import Parser
 from ..models.restorers import Restorer
-from .blending import TOGETHER, BlendSettings, check_enlargement, fitting_region, patches_of, reaches
+from .blending import TOGETHER, BlendSettings, check_enlargement, fitting_region, in_given_colours, patches_of, reaches
 from .outcome import Outcome
 from .parsing import check_parser, parsed_faces
 from .progress import Share
@@ -214,7 +214,8 @@ class _Job:
         crops, parsed = crops.take(good), None
         if self.parser is not None and good:
             parsed = parsed_faces(restored, crops, self.parser, self.look.feather, progress)
-        patches = patches_of(self.canvas, pixels[good], crops, restored, self.look, self.region, parsed)
+        restored = in_given_colours(restored, pixels[good], crops, self.look.colour)
+        patches = patches_of(self.canvas, crops, restored, self.look, self.region, parsed)
         sides = crops.native_sides
         enlargements = {index: size * self.restorer.scale / side for index, side in zip(good, sides, strict=True)}
         return _Done(patches, failures, enlargements)
