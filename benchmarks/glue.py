@@ -17,9 +17,8 @@ from timing import options, paired, write_json
 from visage.faces.alignment import FFHQ
 from visage.faces.crops import extract, plan_crops
 from visage.faces.face import Face
-from visage.faces.masks import soft_square
 from visage.faces.memory import duplicate
-from visage.faces.paste import paste
+from visage.pipeline import BlendSettings, paste_crops
 
 SIZES = {"1080p": (1920, 1080), "4K": (3840, 2160)}
 ANGLES = (-25, 10, 5, -8, 30, -3, 15, 0)
@@ -68,8 +67,8 @@ def _visage(frames: torch.Tensor, faces: list[Face]) -> Callable[[], object]:
     @torch.inference_mode()
     def run() -> torch.Tensor:
         crops = plan_crops([(0, face) for face in faces], 512, width, height, batch)
-        mask = soft_square(512).expand(len(faces), -1, -1)
-        return paste(frames, crops, extract(frames, crops), mask)[0]
+        # Colours are left alone, as facexlib leaves them.
+        return paste_crops(frames, crops, extract(frames, crops), BlendSettings(colour=0.0))[0]
 
     return run
 

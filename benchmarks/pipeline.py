@@ -25,11 +25,10 @@ import torch
 from timing import options, write_json
 from visage.faces.crops import extract, plan_crops
 from visage.faces.face import Faces
-from visage.faces.masks import soft_square
-from visage.faces.paste import paste
 from visage.models.detectors import DetectionSettings, load_detector
 from visage.models.host import TorchHost
 from visage.models.restorers.loading import load_network
+from visage.pipeline import BlendSettings, paste_crops
 from visage.training.data import data_folder
 
 STAGES = ("detect", "align", "network", "paste")
@@ -114,7 +113,8 @@ def _visage(weights: Path, picture: np.ndarray, network: torch.nn.Module) -> Run
         clock.stop("align")
         restored = _enhanced(network, pixels.movedim(-1, 1)).movedim(1, -1)
         clock.stop("network")
-        result, _ = paste(frames, crops, restored, soft_square(512).expand(len(crops), -1, -1))
+        # Colours are left alone, as facexlib leaves them.
+        result, _ = paste_crops(frames, crops, restored, BlendSettings(colour=0.0))
         (result[0] * 255).round().byte().numpy()
         clock.stop("paste")
         return faces.count, clock.seconds

@@ -12,7 +12,6 @@ from torch import Tensor
 from .crops import Crops
 from .face import Point
 from .geometry import apply, compose, invert, resize_matrix
-from .memory import duplicate
 from .sampling import Interpolation, view
 
 # How fast a crop gives way to a neighbour's where both cover a pixel: standard deviation, as a share of each of the
@@ -72,39 +71,11 @@ class Patch:
         return view(self.pixels, matrix, height, width, how, left=left, top=top, out=out)
 
 
-def paste(
-    frames: Tensor,
-    crops: Crops,
-    pixels: Tensor,
-    masks: Tensor,
-    strength: float = 1.0,
-    interpolation: Interpolation = "bicubic",
-) -> tuple[Tensor, Tensor]:
-    """Blends crops into a copy of the frames they were taken from, or into an enlarged copy.
-
-    Args:
-        frames: ``[B, H, W, C]``; ``H, W`` may be any size with the proportions of the frames that the crops were
-            taken from. Channels after the third are kept.
-        pixels, masks, interpolation: as :func:`lay_out` takes them.
-        strength: how much of the crops is blended in, 0..1. At 0 the frames themselves are returned.
-
-    Returns:
-        The frames, ``[B, H, W, C]`` in the type of ``frames``, and what changed, ``[B, H, W]`` 0..1 float32.
-    """
-    changed = torch.zeros(frames.shape[:3], device=frames.device)
-    if strength == 0 or len(crops) == 0:
-        return frames, changed
-    result = duplicate(frames)
-    blend(result, changed, frames, lay_out(frames, crops, pixels, masks, interpolation), strength)
-    return result, changed
-
-
 def lay_out(
     frames: Tensor,
     crops: Crops,
     pixels: Tensor,
     masks: Tensor,
-    interpolation: Interpolation = "bicubic",
     region: Tensor | None = None,
 ) -> list[Patch]:
     """Finds the pixels of the frames that crops cover.
@@ -139,7 +110,7 @@ def lay_out(
                 masks[index, ..., None].to(frames.device),
                 from_pixels[index],
                 from_masks[index],
-                interpolation,
+                "bicubic",
                 None if region is None else region[crops.frame_of[index] if len(region) > 1 else 0],
                 from_region,
             )

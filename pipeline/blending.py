@@ -104,8 +104,8 @@ def paste_crops(
     pixels = pixels.to(frames.device)
     patches: list[Patch] = []
     for start in range(0, len(crops), TOGETHER):
-        some = list(range(start, min(start + TOGETHER, len(crops))))
-        here, new, parsed = places.take(some), pixels[some], None
+        end = min(start + TOGETHER, len(crops))
+        here, new, parsed = places.take(range(start, end)), pixels[start:end], None
         if parser and settings.mask == "parse":
             parsed = parsed_faces(new, here, parser, settings.feather)
         if settings.colour > 0:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from visage.faces.alignment import FFHQ
 from visage.faces.crops import Crops, extract, extract_mask, inside_frame, plan_crops
 from visage.faces.face import Face
-from visage.faces.masks import soft_square
-from visage.faces.paste import Box, Patch, blend, paste
+from visage.faces.masks import FEATHER
+from visage.faces.paste import Box, Patch, blend
+from visage.pipeline import BlendSettings, paste_crops
 
 
 def face(x: float, y: float, side: float, degrees: float = 0.0) -> Face:
@@ -31,8 +32,9 @@ def crops_of(frames: torch.Tensor, *faces: Face, size: int = 128, frame: int = 0
     return plan_crops([(frame, one) for one in faces], size, frames.shape[2], frames.shape[1], frames.shape[0])
 
 
-def masks_of(crops: Crops) -> torch.Tensor:
-    return soft_square(crops.size).expand(len(crops), -1, -1)
+def paste(frames: torch.Tensor, crops: Crops, pixels: torch.Tensor, **how: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """The pixels as they are, in a soft square."""
+    return paste_crops(frames, crops, pixels, BlendSettings(colour=0, **how))
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +56,7 @@ def test_pixels_outside_the_mask_keep_their_bits(x, y, side, degrees, channels, 
     frames = torch.rand(2, 120, 200, channels, generator=torch.Generator().manual_seed(1))
     before = frames.clone()
     crops = crops_of(frames, face(x, y, side, degrees), frame=frame)
-    result, changed = paste(frames, crops, torch.rand(1, 128, 128, 3), masks_of(crops))
+    result, changed = paste(frames, crops, torch.rand(1, 128, 128, 3))
     assert torch.equal(frames, before)
     untouched = changed == 0
     assert torch.equal(result[untouched], frames[untouched])
@@ -73,17 +75,17 @@ def test_strength_zero_and_no_face_give_the_very_frames() -> None:
     frames = torch.rand(1, 40, 40, 3)
     crops = crops_of(frames, face(20, 20, 30))
     pixels = torch.zeros(1, 128, 128, 3)
-    assert paste(frames, crops, pixels, masks_of(crops), strength=0)[0] is frames
+    assert paste(frames, crops, pixels, strength=0)[0] is frames
     none = crops.take([])
-    assert paste(frames, none, pixels[:0], masks_of(none))[0] is frames
+    assert paste(frames, none, pixels[:0])[0] is frames
 
 
 def test_strength_is_a_share_of_the_change() -> None:
     frames = torch.rand(1, 100, 100, 3)
     crops = crops_of(frames, face(50, 50, 60))
     pixels = torch.rand(1, 128, 128, 3)
-    full, _ = paste(frames, crops, pixels, masks_of(crops))
-    half, changed = paste(frames, crops, pixels, masks_of(crops), strength=0.5)
+    full, _ = paste(frames, crops, pixels)
+    half, changed = paste(frames, crops, pixels, strength=0.5)
     assert torch.allclose(half - frames, (full - frames) / 2, atol=1e-6)
     assert float(changed.max()) == pytest.approx(0.5)
 
@@ -95,7 +97,7 @@ def test_cutting_out_and_pasting_back_changes_next_to_nothing(side, degrees) -> 
     y, x = torch.meshgrid(torch.arange(400.0), torch.arange(500.0), indexing="ij")
     frames = torch.stack([0.5 + 0.4 * torch.sin(x / 23), 0.5 + 0.4 * torch.cos(y / 31), (x + y) / 900], -1)[None]
     crops = crops_of(frames, face(250, 200, side, degrees), size=256)
-    result, changed = paste(frames, crops, extract(frames, crops), masks_of(crops))
+    result, changed = paste(frames, crops, extract(frames, crops))
     assert float(changed.max()) > 0.99
     # A crop of 700 px reaches beyond the frame, where only the border goes on, and is shrunk by almost three.
     assert float((result - frames).abs().max()) * 255 < (4 if side == 700 else 0.7)
@@ -111,7 +113,7 @@ def test_pasting_into_an_enlarged_frame_is_exact_where_facexlib_is_half_a_pixel_
     grid = torch.broadcast_tensors(large_x / 159, large_y / 119, (large_x + large_y) / 278)
     truth = torch.stack(grid, -1)[None]
     crops = crops_of(ramp, face(80, 60, 80, 20), size=256)
-    result, changed = paste(torch.zeros_like(truth), crops, extract(ramp, crops), masks_of(crops))
+    result, changed = paste(torch.zeros_like(truth), crops, extract(ramp, crops))
     inside = changed > 0.9999
     assert int(inside.sum()) > 1000
     ours = float((result - truth)[inside].abs().mean()) * 255
@@ -125,8 +127,8 @@ def test_a_crop_may_come_back_finer_than_it_was_taken() -> None:
     crops = crops_of(frames, face(50, 50, 70, 12))
     coarse = extract(frames, crops)
     fine = coarse.repeat_interleave(4, 1).repeat_interleave(4, 2)
-    one, _ = paste(frames, crops, coarse, masks_of(crops), interpolation="bilinear")
-    two, _ = paste(frames, crops, fine, masks_of(crops))
+    one, _ = paste(frames, crops, coarse)
+    two, _ = paste(frames, crops, fine)
     assert float((one - two).abs().mean()) * 255 < 0.5
 
 
@@ -135,17 +137,15 @@ def test_overlapping_faces_are_not_blended_twice_and_their_order_is_free() -> No
     faces = [face(80, 60, 90), face(110, 60, 80, 20), face(95, 70, 60)]
     crops = crops_of(frames, *faces)
     ones = torch.ones(3, 128, 128, 3)
-    result, changed = paste(frames, crops, ones, masks_of(crops))
+    result, changed = paste(frames, crops, ones)
     # Faces of one colour must give that colour, never more and nowhere less than the strongest mask.
     assert float(result.max()) <= 1 + 1e-6
-    strongest = torch.stack(
-        [paste(frames, crops.take([index]), ones[:1], masks_of(crops)[:1])[1] for index in range(3)]
-    )
+    strongest = torch.stack([paste(frames, crops.take([index]), ones[:1])[1] for index in range(3)])
     assert bool((changed <= strongest.amax(0) + 1e-5).all())
     assert bool((changed >= strongest.amin(0) - 1e-5).all())
     colours = torch.rand(3, 1, 1, 3).expand(-1, 128, 128, -1).clone()
-    forward, _ = paste(frames, crops, colours, masks_of(crops))
-    backward, _ = paste(frames, crops.take([2, 1, 0]), colours.flip(0), masks_of(crops))
+    forward, _ = paste(frames, crops, colours)
+    backward, _ = paste(frames, crops.take([2, 1, 0]), colours.flip(0))
     assert torch.allclose(forward, backward, atol=1e-6)
 
 
@@ -154,7 +154,7 @@ def test_where_two_faces_touch_each_keeps_its_own_middle() -> None:
     crops = crops_of(frames, face(90, 60, 100), face(150, 60, 100))
     red, blue = torch.tensor([1.0, 0, 0]), torch.tensor([0, 0, 1.0])
     pixels = torch.stack([red.expand(128, 128, 3), blue.expand(128, 128, 3)])
-    result, _ = paste(frames, crops, pixels, masks_of(crops))
+    result, _ = paste(frames, crops, pixels)
     assert float(result[0, 60, 90, 0]) > 0.9
     assert float(result[0, 60, 150, 2]) > 0.9
     assert torch.allclose(result[0, 60, 120], torch.tensor([0.5, 0, 0.5]), atol=0.02)
@@ -174,7 +174,7 @@ def test_a_neighbour_takes_nothing_from_what_a_face_covers(places) -> None:
 
     def pasted(*chosen) -> tuple[torch.Tensor, torch.Tensor]:
         crops = crops_of(frames, *(face(*place) for place in chosen))
-        return paste(frames, crops, torch.ones(len(chosen), 128, 128, 3), masks_of(crops))
+        return paste(frames, crops, torch.ones(len(chosen), 128, 128, 3))
 
     together, changed = pasted(*places)
     alone = torch.stack([pasted(place)[1] for place in places]).amax(0)
@@ -215,8 +215,8 @@ def test_small_faces_have_no_dark_rim(side, degrees) -> None:
     """A crop that is shrunk to a few pixels: what lies beyond its border must not be read as black."""
     frames = torch.full((1, 60, 60, 3), 0.8)
     crops = crops_of(frames, face(30.3, 29.6, side, degrees), size=512)
-    for mask in (soft_square(512), soft_square(512, feather=0.005)):
-        result, changed = paste(frames, crops, torch.full((1, 512, 512, 3), 0.8), mask[None])
+    for feather in (FEATHER, 0.005):
+        result, changed = paste(frames, crops, torch.full((1, 512, 512, 3), 0.8), feather=feather)
         assert float(changed.max()) > 0.5
         torch.testing.assert_close(result, frames, atol=1e-5, rtol=0)
 
@@ -226,10 +226,10 @@ def test_a_batch_of_frames_is_its_frames_alone() -> None:
     placed = [(0, face(40, 40, 50)), (2, face(60, 50, 70, 30)), (2, face(90, 40, 40))]
     crops = plan_crops(placed, 128, 120, 90, 3)
     pixels = torch.rand(3, 128, 128, 3)
-    together, changed = paste(frames, crops, pixels, masks_of(crops))
+    together, changed = paste(frames, crops, pixels)
     assert torch.equal(together[1], frames[1])
     last = plan_crops([(0, one) for frame, one in placed if frame == 2], 128, 120, 90, 1)
-    alone, _ = paste(frames[2:], last, pixels[1:], masks_of(last))
+    alone, _ = paste(frames[2:], last, pixels[1:])
     assert torch.allclose(together[2:], alone, atol=1e-6)
     assert float(changed[1].max()) == 0
 
@@ -237,7 +237,7 @@ def test_a_batch_of_frames_is_its_frames_alone() -> None:
 def test_half_precision_frames(generator) -> None:
     frames = torch.rand(1, 80, 80, 3, generator=generator).half()
     crops = crops_of(frames, face(40, 40, 50))
-    result, changed = paste(frames, crops, torch.rand(1, 128, 128, 3, generator=generator), masks_of(crops))
+    result, changed = paste(frames, crops, torch.rand(1, 128, 128, 3, generator=generator))
     assert result.dtype == torch.float16
     assert torch.equal(result[changed == 0], frames[changed == 0])
 
@@ -287,7 +287,7 @@ def test_pasting_equals_facexlib_at_scale_one(photograph, side, degrees) -> None
     """The same face, restored or not, lands on the same pixels with the same weight."""
     crops = crops_of(photograph, face(300, 208, side, degrees), size=512)
     restored = extract(photograph, crops).flip(3)  # Channels swapped: a face that is clearly another.
-    ours, changed = paste(photograph, crops, restored, masks_of(crops))
+    ours, changed = paste(photograph, crops, restored)
     theirs = facexlib_paste(photograph[0], crops.matrices[0], restored[0])
     difference = np.abs(ours[0].numpy() * 255 - theirs)
     inside = changed[0].numpy() > 0.999
