@@ -77,7 +77,7 @@ def lay_out(
     pixels: Tensor,
     masks: Tensor,
     region: Tensor | None = None,
-) -> list[Patch]:
+) -> list[Patch | None]:
     """Finds the pixels of the frames that crops cover.
 
     Args:
@@ -87,7 +87,7 @@ def lay_out(
         region: ``[B or 1, h, w]`` 0..1 on the frames at any size: where they may change.
 
     Returns:
-        The patches of those crops that reach into their frame.
+        A patch for each crop; ``None`` where it does not reach into its frame.
     """
     places = crops.on_frames_of(frames.shape[2], frames.shape[1])
     back = invert(places.matrices)
@@ -97,9 +97,10 @@ def lay_out(
     if region is not None:
         region = region[..., None].to(frames.device)
         from_region = resize_matrix(frames.shape[2] / region.shape[2], frames.shape[1] / region.shape[1])
-    patches = []
+    patches: list[Patch | None] = []
     for index, (corners, box) in enumerate(places_of(places)):
         if box is None:
+            patches.append(None)
             continue
         patches.append(
             Patch(

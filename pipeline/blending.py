@@ -110,7 +110,7 @@ def paste_crops(
             parsed = parsed_faces(new, here, parser, settings.feather)
         if settings.colour > 0:
             new = in_given_colours(new, extract(frames, here), here, settings.colour)
-        patches += patches_of(frames, here, new, settings, parsed=parsed)
+        patches += [patch for patch in patches_of(frames, here, new, settings, parsed=parsed) if patch is not None]
     blend(result, changed, frames, patches, settings.strength)
     return result, changed
 
@@ -136,8 +136,9 @@ def patches_of(
     settings: BlendSettings,
     region: Tensor | None = None,
     parsed: Tensor | None = None,
-) -> list[Patch]:
-    """Mask and layout of new crops ``[N, S, S, 3]``, to be blended into ``canvas``.
+) -> list[Patch | None]:
+    """Mask and layout of new crops ``[N, S, S, 3]``, to be blended into ``canvas``: for each a patch, or ``None`` where
+    it does not reach into its frame.
 
     Args:
         region: ``[B or 1, H, W]`` 0..1 in frame pixels: where anything may change.

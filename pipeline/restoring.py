@@ -18,7 +18,7 @@ from ..models.host import Host, Progress
 from ..models.inference import InvalidOutputError
 from ..models.parsers import Parser
 from ..models.restorers import Restorer
-from .blending import TOGETHER, BlendSettings, check_enlargement, fitting_region, in_given_colours, patches_of, reaches
+from .blending import TOGETHER, check_enlargement, fitting_region, in_given_colours, patches_of, reaches
 from .outcome import Outcome
 from .parsing import check_parser, parsed_faces
 from .progress import Share
@@ -82,103 +82,89 @@ def restore(
         raise ValueError(
             f"{restorer.name} fills hidden parts of faces and must be told which: connect a region that is white there."
         )
-    look = settings.blend
     if restorer.task != "restore":
         # What was filled or coloured has no colour of its own in the frame to go back to.
-        look = replace(look, colour=0.0)
-    parses = settings.blend.mask == "parse"
+        settings = replace(settings, blend=replace(settings.blend, colour=0.0))
+    placed = [_Placed(number, *where) for number, where in enumerate(faces.placed)]
+    reasons = [reason for found in faces.frames for reason in _reasons_to_skip(found, faces, settings)]
+    outcomes = {
+        one.number: Outcome(one.face, "skipped", reason)
+        for one, reason in zip(placed, reasons, strict=True)
+        if reason is not None
+    }
+    chosen = [one for one in placed if one.number not in outcomes]
     changed = torch.zeros(canvas.shape[:3], device=canvas.device)
-    reasons = [reasons_to_skip(found, faces.width, faces.height, settings.selection) for found in faces.frames]
-    if settings.blend.strength == 0:
-        reasons = [[reason or "strength is 0" for reason in frame] for frame in reasons]
-    chosen = _chosen_of(faces, reasons)
-    enlargements: dict[tuple[int, int], float] = {}
     if chosen:
-        each = 2 if parses else 1
+        template = FFHQ if settings.alignment == "ffhq" else restorer.template
+        used = parser if settings.blend.mask == "parse" else None
+        job = _Job(frames, canvas, restorer, settings, template, region, used)
+        each = 1 if used is None else 2
         progress = host.progress(len(chosen) * each, "restore faces")
         result = duplicate(canvas)
-        template = FFHQ if settings.alignment == "ffhq" else restorer.template
-        job = _Job(frames, canvas, faces, restorer, settings, look, template, region, parser if parses else None)
         for group in _in_groups(chosen, restorer, faces, template):
-            patches: list[Patch] = []
-            for size, members in group.items():
-                for start in range(0, len(members), TOGETHER):
-                    some = members[start : start + TOGETHER]
-                    share = Share(progress, len(some) * each)
-                    done = job.restored(some, size, share)
-                    share.finish()
-                    patches += done.patches
-                    for index, failure in done.failures.items():
-                        reasons[some[index].frame][some[index].position] = failure
-                    for index, enlargement in done.enlargements.items():
-                        enlargements[some[index].frame, some[index].position] = enlargement
+            done: list[_Done] = []
+            for size, members in group:
+                share = Share(progress, len(members) * each)
+                done += job.restored(members, size, share)
+                share.finish()
+            patches = [one.patch for one in done if one.patch is not None]
             blend(result, changed, canvas, patches, settings.blend.strength)
-        if enlargements:
+            outcomes |= {one.number: one.outcome for one in done}
+        if any(outcome.action == "restored" for outcome in outcomes.values()):
             canvas = result
-    return Restoration(canvas, changed, _outcomes_of(faces, reasons, enlargements))
+    told = (outcomes[one.number] for one in placed)
+    return Restoration(canvas, changed, tuple(tuple(next(told) for _ in found) for found in faces.frames))
 
 
 @dataclass(frozen=True)
-class _Chosen:
-    """A face to work on, its frame, and its position among the faces of that frame."""
+class _Placed:
+    """A face, its number among all faces of all frames, and its frame."""
 
+    number: int
     frame: int
-    position: int
     face: Face
 
 
-def _chosen_of(faces: Faces, reasons: Sequence[Sequence[str | None]]) -> list[_Chosen]:
-    """The faces that nothing speaks against, frame by frame."""
-    return [
-        _Chosen(frame, position, face)
-        for frame, (found, why) in enumerate(zip(faces.frames, reasons, strict=True))
-        for position, (face, reason) in enumerate(zip(found, why, strict=True))
-        if reason is None
-    ]
-
-
-def _outcomes_of(
-    faces: Faces, reasons: Sequence[Sequence[str | None]], enlargements: Mapping[tuple[int, int], float]
-) -> tuple[tuple[Outcome, ...], ...]:
-    """What was done to each face of each frame; enlargements by frame and position."""
-    return tuple(
-        tuple(
-            Outcome(face, "skipped", reason)
-            if reason is not None
-            else Outcome(face, "restored", None, enlargements[frame, position])
-            for position, (face, reason) in enumerate(zip(found, why, strict=True))
-        )
-        for frame, (found, why) in enumerate(zip(faces.frames, reasons, strict=True))
-    )
+def _reasons_to_skip(found: Sequence[Face], faces: Faces, settings: RestoreSettings) -> list[str | None]:
+    reasons = reasons_to_skip(found, faces.width, faces.height, settings.selection)
+    return [reason or "strength is 0" for reason in reasons] if settings.blend.strength == 0 else reasons
 
 
 def _in_groups(
-    chosen: Sequence[_Chosen], restorer: Restorer, faces: Faces, template: Template
-) -> Iterator[dict[int, list[_Chosen]]]:
-    """Groups of whole frames, within a group by the side of the crop that suits the restorer."""
+    chosen: Sequence[_Placed], restorer: Restorer, faces: Faces, template: Template
+) -> Iterator[list[tuple[int, Sequence[_Placed]]]]:
+    """Groups of whole frames, within a group a few faces at a time and the side of the crop that suits the restorer
+    for all of these."""
     placed = [(member.frame, member.face) for member in chosen]
     crops = plan_crops(placed, template.size, faces.width, faces.height, len(faces.frames), template)
-    group: dict[int, list[_Chosen]] = {}
+    group: dict[int, list[_Placed]] = {}
     pixels, frame = 0, -1
     for member, side in zip(chosen, crops.native_sides, strict=True):
         if member.frame != frame and pixels >= _GROUP_PIXELS:
-            yield group
+            yield _few_at_a_time(group)
             group, pixels = {}, 0
         frame = member.frame
         size = restorer.crop_size(side)
         group.setdefault(size, []).append(member)
         pixels += (size * restorer.scale) ** 2
-    yield group
+    yield _few_at_a_time(group)
 
 
-@dataclass(frozen=True)
+def _few_at_a_time(group: Mapping[int, Sequence[_Placed]]) -> list[tuple[int, Sequence[_Placed]]]:
+    return [
+        (size, members[start : start + TOGETHER])
+        for size, members in group.items()
+        for start in range(0, len(members), TOGETHER)
+    ]
+
+
+@dataclass(frozen=True, eq=False)
 class _Done:
-    """What came of a few faces: patches, and by the numbers of the faces why nothing did, or how much the crop of one
-    enlarged it."""
+    """What came of the face of a number, and its patch where it has one."""
 
-    patches: list[Patch]
-    failures: Mapping[int, str]
-    enlargements: Mapping[int, float]
+    number: int
+    outcome: Outcome
+    patch: Patch | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,50 +173,57 @@ class _Job:
 
     frames: Tensor
     canvas: Tensor
-    faces: Faces
     restorer: Restorer
     settings: RestoreSettings
-    look: BlendSettings
     template: Template
     region: Tensor | None
     parser: Parser | None
 
-    def restored(self, members: Sequence[_Chosen], size: int, progress: Progress) -> _Done:
-        """A few faces in crops of ``size`` pixels."""
+    def restored(self, members: Sequence[_Placed], size: int, progress: Progress) -> Iterator[_Done]:
+        """What comes of a few faces in crops of ``size`` pixels, in their order."""
+        batch, height, width = self.frames.shape[:3]
         placed = [(member.frame, member.face) for member in members]
-        faces = self.faces
-        crops = plan_crops(placed, size, faces.width, faces.height, len(self.frames), self.template)
+        crops = plan_crops(placed, size, width, height, batch, self.template)
         pixels = extract(self.frames, crops)
         for index, finite in enumerate(pixels.isfinite().flatten(1).all(1).tolist()):
             if not finite:
                 raise ValueError(f"Image {crops.frame_of[index] + 1} holds values that are not finite numbers.")
-        failures, hidden = self._out_of_reach(crops)
-        left = [index for index in range(len(crops)) if index not in failures]
-        if hidden is not None:
-            hidden = hidden[left]
-        restored, failed = self._through_restorer(pixels[left], crops.take(left), hidden, progress)
-        failures |= {left[index]: f"{self.restorer.name} failed on it" for index in failed}
-        good = [index for index in left if index not in failures]
-        crops, parsed = crops.take(good), None
-        if self.parser is not None and good:
-            parsed = parsed_faces(restored, crops, self.parser, self.look.feather, progress)
-        restored = in_given_colours(restored, pixels[good], crops, self.look.colour)
-        patches = patches_of(self.canvas, crops, restored, self.look, self.region, parsed)
-        sides = crops.native_sides
-        enlargements = {index: size * self.restorer.scale / side for index, side in zip(good, sides, strict=True)}
-        return _Done(patches, failures, enlargements)
+        reasons, hidden = self._out_of_reach(crops)
+        left = [index for index, reason in enumerate(reasons) if reason is None]
+        restored, failed = self._through_restorer(
+            pixels[left], crops.take(left), None if hidden is None else hidden[left], progress
+        )
+        for index in failed:
+            reasons[left[index]] = f"{self.restorer.name} failed on it"
+        good = [index for index in left if reasons[index] is None]
+        patches = iter(self._patches(pixels[good], crops.take(good), restored, progress))
+        for member, reason, side in zip(members, reasons, crops.native_sides, strict=True):
+            if reason is not None:
+                yield _Done(member.number, Outcome(member.face, "skipped", reason))
+            else:
+                outcome = Outcome(member.face, "restored", None, size * self.restorer.scale / side)
+                yield _Done(member.number, outcome, next(patches))
 
-    def _out_of_reach(self, crops: Crops) -> tuple[dict[int, str], Tensor | None]:
-        """Of which crops nothing is in the region, and for a restorer that fills what is hidden in each."""
+    def _patches(self, given: Tensor, crops: Crops, restored: Tensor, progress: Progress) -> list[Patch | None]:
+        """A patch for each restored crop, or none where it lies outside its frame."""
+        blending, parsed = self.settings.blend, None
+        if self.parser is not None and len(crops):
+            parsed = parsed_faces(restored, crops, self.parser, blending.feather, progress)
+        coloured = in_given_colours(restored, given, crops, blending.colour)
+        return patches_of(self.canvas, crops, coloured, blending, self.region, parsed)
+
+    def _out_of_reach(self, crops: Crops) -> tuple[list[str | None], Tensor | None]:
+        """Why a crop is left alone of which nothing is in the region, and for a restorer that fills what is hidden in
+        each crop."""
         if self.region is None:
-            return {}, None
+            return [None] * len(crops), None
         if self.restorer.task == "fill":
             hidden = extract_mask(self.region, crops) > 0
             reached, why = hidden.flatten(1).any(1).tolist(), "nothing of it is in the region"
         else:
             hidden = None
-            reached, why = reaches(self.region, crops, self.look), "the mask leaves nothing of it"
-        return {index: why for index, some in enumerate(reached) if not some}, hidden
+            reached, why = reaches(self.region, crops, self.settings.blend), "the mask leaves nothing of it"
+        return [None if some else why for some in reached], hidden
 
     def _through_restorer(
         self, pixels: Tensor, crops: Crops, hidden: Tensor | None, progress: Progress
