@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..faces.face import Face, Faces
-from ..faces.selection import Selection, reasons_to_skip
+from ..faces.selection import SkipSettings, reasons_to_skip
 from ..models import builtin
 from ..models.catalogue import Kind, licence_line
 from ..models.detectors import DetectionSettings, Detector, load_detector
@@ -66,11 +66,11 @@ def add_detection(parser: argparse.ArgumentParser) -> Group:
 def add_selection(parser: argparse.ArgumentParser) -> None:
     """How faces are found, and which of them are worked on."""
     group = add_detection(parser)
-    add_settings(group, group, Selection)
+    add_settings(group, group, SkipSettings)
 
 
-def selection_of(arguments: argparse.Namespace) -> Selection:
-    return settings_from(arguments, Selection)
+def selection_of(arguments: argparse.Namespace) -> SkipSettings:
+    return settings_from(arguments, SkipSettings)
 
 
 def detection_of(arguments: argparse.Namespace) -> DetectionSettings:

@@ -8,7 +8,7 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..faces.face import Faces, in_reading_order
-from ..faces.selection import Selection, reasons_to_skip
+from ..faces.selection import SkipSettings, reasons_to_skip
 from ..models.detectors import DetectionSettings, Detector
 from . import views
 from .bridges import boxes_of, mask_of
@@ -101,10 +101,10 @@ def found_in(frames: Tensor, detector: LoadedModel[Detector], settings: Detectio
 
 def without_small(faces: Faces, min_size: int) -> Faces:
     """The faces of at least ``min_size`` pixels, numbered anew."""
-    selection = Selection(min_size=min_size)
+    skip = SkipSettings(min_size=min_size)
 
     def kept(frame: int) -> tuple[int, ...]:
-        reasons = reasons_to_skip(faces.frames[frame], faces.width, faces.height, selection)
+        reasons = reasons_to_skip(faces.frames[frame], faces.width, faces.height, skip)
         return tuple(index for index, reason in enumerate(reasons) if reason is None)
 
     return faces.with_frames(

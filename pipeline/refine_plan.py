@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ..faces.face import Box, Face, Faces
 from ..faces.pose import roll_of_face
-from ..faces.selection import Selection, reasons_to_skip
+from ..faces.selection import SkipSettings, reasons_to_skip
 from ..faces.windows import Window, plan_window
 from ..models.refiners import LEAST_DENOISE, Refiner
 from .outcome import Outcome
@@ -107,8 +107,8 @@ def plan_frame(
     source: PromptSource,
 ) -> Plan:
     """Which faces of a frame are repainted, each in what window and with what prompt and seed."""
-    selection = Selection(min_size=settings.min_face, max_count=settings.max_faces)
-    reasons = reasons_to_skip(found, faces.width, faces.height, selection)
+    skip = SkipSettings(min_size=settings.min_face, max_count=settings.max_faces)
+    reasons = reasons_to_skip(found, faces.width, faces.height, skip)
     reasons = [reason or _nothing_acts(settings, refiner) for reason in reasons]
     chosen = [position for position, reason in enumerate(reasons) if reason is None]
     some = [found[position] for position in chosen]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..faces.selection import Selection
+from ..faces.selection import SkipSettings
 from ..fields import setting
 from ..models.restorers import RestoreOptions
 from .blending import BlendSettings
@@ -20,7 +20,7 @@ class RestoreSettings:
     Attributes:
         options: what is asked of the restorer.
         blend: how restored crops are put back.
-        selection: which faces.
+        skip: which faces are left alone.
         alignment: how faces lie in the crops: as the restorer was trained, or as in FFHQ, to compare restorers or to
             get what programs give that know no other template.
         on_error: whether a face that the network fails on stops the work or is left as it was and reported.
@@ -28,7 +28,7 @@ class RestoreSettings:
 
     options: RestoreOptions = field(default_factory=RestoreOptions)
     blend: BlendSettings = field(default_factory=BlendSettings)
-    selection: Selection = field(default_factory=Selection)
+    skip: SkipSettings = field(default_factory=SkipSettings)
     alignment: Alignment = setting(
         "model",
         "How faces lie in the crops that the restorer sees. model: as it was trained; GPEN takes in more around the "

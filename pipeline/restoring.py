@@ -126,7 +126,7 @@ class _Placed:
 
 
 def _reasons_to_skip(found: Sequence[Face], faces: Faces, settings: RestoreSettings) -> list[str | None]:
-    reasons = reasons_to_skip(found, faces.width, faces.height, settings.selection)
+    reasons = reasons_to_skip(found, faces.width, faces.height, settings.skip)
     return [reason or "strength is 0" for reason in reasons] if settings.blend.strength == 0 else reasons
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from visage.cli.json_report import outcome_described
 from visage.faces.face import Face, Faces
-from visage.faces.selection import Selection
+from visage.faces.selection import SkipSettings
 from visage.models.host import TorchHost
 from visage.pipeline import BlendSettings, Outcome, RestoreSettings, outcome_report, restore
 from visage.tests.comfy_models import restorer_of
@@ -49,7 +49,7 @@ def test_it_tells_what_the_pipeline_did(generator: torch.Generator) -> None:
     frames = torch.rand(1, 160, 240, 3, generator=generator)
     host = TorchHost("cpu", quiet=True)
     faces = Faces(240, 160, ((LARGE, SMALL),))
-    settings = RestoreSettings(selection=Selection(min_size=32))
+    settings = RestoreSettings(skip=SkipSettings(min_size=32))
     done = restore(frames, faces, restorer_of(host)[0], host, settings)
     first, large, small = outcome_report(done.outcomes, "restored").splitlines()
     assert first == "Image 1: 1 of 2 faces restored"

@@ -10,7 +10,7 @@ from visage.faces.alignment import FFHQ, GPEN
 from visage.faces.colour import match_colour
 from visage.faces.face import Face, Faces
 from visage.faces.resizing import resize_frames
-from visage.faces.selection import Selection
+from visage.faces.selection import SkipSettings
 from visage.models.host import TorchHost
 from visage.models.inference import InvalidOutputError
 from visage.models.restorers import Restorer, load_restorer
@@ -86,7 +86,7 @@ def test_no_face_and_no_strength_give_the_very_frames_back(frames, brightening, 
 
 
 def test_faces_left_out_carry_their_reason(frames, brightening, host) -> None:
-    done = restore(frames, FACES, brightening, host, replace(SETTINGS, selection=Selection(min_size=50)))
+    done = restore(frames, FACES, brightening, host, replace(SETTINGS, skip=SkipSettings(min_size=50)))
     assert [outcome.action for outcome in done.outcomes[0]] == ["restored", "skipped"]
     assert done.outcomes[0][1].reason == "smaller than 50 px"
     assert torch.equal(done.frames[0, 70:110, 160:200], frames[0, 70:110, 160:200])

@@ -9,7 +9,7 @@ from .picking import PickSettings, pick
 from .picks import picks, share_of
 from .places import places
 from .region import overlaps
-from .skipping import Selection, reasons_to_skip
+from .skipping import SkipSettings, reasons_to_skip
 
 __all__ = [
     "Choice",
@@ -18,7 +18,7 @@ __all__ = [
     "Order",
     "PickSettings",
     "SelectSettings",
-    "Selection",
+    "SkipSettings",
     "choose",
     "ordered",
     "overlaps",

@@ -10,6 +10,7 @@ from ...fields import setting
 from ..face import Face
 from ..pose import eye_distance, roll_of_face, yaw_of
 from .order import Order
+from .sizes import reason_against_size
 
 
 @dataclass(frozen=True)
@@ -101,15 +102,16 @@ def reason_against(face: Face, width: int, height: int, criteria: Criteria, over
     Args:
         overlap: the share of its box in the region, 0..1; ``None`` where there is no region.
     """
-    return next((reason for fails, reason in _tests(face, width, height, criteria, overlap) if fails), None)
+    tests = _tests(face, width, height, criteria, overlap)
+    return reason_against_size(face, criteria.min_size, criteria.max_size) or next(
+        (reason for fails, reason in tests if fails), None
+    )
 
 
 def _tests(
     face: Face, width: int, height: int, criteria: Criteria, overlap: float | None
 ) -> Iterator[tuple[bool, str]]:
-    """One criterion after the other: whether a face fails it, and what is to be said then."""
-    yield face.size < criteria.min_size, f"smaller than {criteria.min_size} px"
-    yield 0 < criteria.max_size < face.size, f"larger than {criteria.max_size} px"
+    """One criterion after the other but that of the size: whether a face fails it, and what is to be said then."""
     share = _share(face, width, height)
     yield share < criteria.min_share, f"{share:.2%} of the image, less than {criteria.min_share:.2%}"
     yield share > criteria.max_share, f"{share:.2%} of the image, more than {criteria.max_share:.2%}"

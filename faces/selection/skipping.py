@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from ...fields import setting
 from ..face import Face
+from .sizes import reason_against_size
 
 
 @dataclass(frozen=True)
-class Selection:
-    """What a face must be to be worked on. The defaults take every face.
+class SkipSettings:
+    """Which faces are skipped. By the defaults none is.
 
     Attributes:
         min_size: least size of the longer side of the box, in pixels of the frame.
@@ -41,11 +42,11 @@ class Selection:
     only_center: bool = setting(False, "Only the face nearest to the middle of each image.")
 
 
-def reasons_to_skip(faces: Sequence[Face], width: int, height: int, selection: Selection) -> list[str | None]:
+def reasons_to_skip(faces: Sequence[Face], width: int, height: int, settings: SkipSettings) -> list[str | None]:
     """For each face of a frame of ``width`` x ``height`` pixels: why it is left alone, or ``None`` if it is not.
 
     Faces outside the frame are left out first, then sizes are judged, then the place, then the number. Ties go to the
-    earlier face in reading order.
+    face that is given first.
     """
     reasons: list[str | None] = [None] * len(faces)
 
@@ -56,18 +57,16 @@ def reasons_to_skip(faces: Sequence[Face], width: int, height: int, selection: S
         left_edge, top_edge, right_edge, bottom_edge = face.box
         if right_edge <= -0.5 or bottom_edge <= -0.5 or left_edge >= width - 0.5 or top_edge >= height - 0.5:
             reasons[index] = "outside the image"
-        elif face.size < selection.min_size:
-            reasons[index] = f"smaller than {selection.min_size:g} px"
-        elif 0 < selection.max_size < face.size:
-            reasons[index] = f"larger than {selection.max_size:g} px"
-    if selection.only_center and left():
+        else:
+            reasons[index] = reason_against_size(face, settings.min_size, settings.max_size)
+    if settings.only_center and left():
         middle = ((width - 1) / 2, (height - 1) / 2)
         nearest = min(left(), key=lambda index: (math.dist(faces[index].centre, middle), index))
         for index in left():
             if index != nearest:
                 reasons[index] = "not nearest to the centre"
-    if selection.max_count > 0:
+    if settings.max_count > 0:
         largest = sorted(left(), key=lambda index: (-faces[index].width * faces[index].height, index))
-        for index in largest[selection.max_count :]:
-            reasons[index] = f"not among the {selection.max_count} largest"
+        for index in largest[settings.max_count :]:
+            reasons[index] = f"not among the {settings.max_count} largest"
     return reasons
