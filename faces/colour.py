@@ -93,7 +93,7 @@ def match_colour(images: Tensor, reference: Tensor, weights: Tensor, strength: f
 
     Args:
         images: ``[N, H, W, 3]`` 0..1.
-        reference: ``[N, h, w, 3]`` 0..1, what the images were made from; ``H, W`` may be whole multiples of ``h, w``.
+        reference: ``[N, h, w, 3]`` 0..1, what the images were made from, of any size.
         weights: ``[N, h, w]`` what counts in the statistics, 0..1. An image with no weight at all is left as it is.
         strength: 0 gives ``images`` itself, 1 the full match.
     """

@@ -53,7 +53,7 @@ class Patch:
     from_region: Tensor | None = None
 
     def mask_in(self, box: Box) -> Tensor:
-        """``[h, w]``: the mask on the pixels of a box of the frame, 0 where the region is."""
+        """``[h, w]``: the mask on the pixels of a box of the frame, 0 where the region is 0."""
         left, top, right, bottom = box
         size = bottom - top, right - left
         window = view(self.mask, self.from_mask, *size, "bilinear", border="zero", left=left, top=top)

@@ -33,6 +33,9 @@ def settle(
         frame: ``[H, W, 3 or more]`` 0..1, what the window shows.
         given, repainted: ``[h, w, 3]`` 0..1, the window before and after, as the network saw it.
         mask: ``[h, w]`` 0..1: how much is put back. At sides of the window that lie inside the frame it must end in 0.
+        region: ``[H, W]`` 0..1 in frame pixels, on the device of ``frame``: where it may change; everywhere where there
+            is none.
+
     Returns:
         The patch, on the device of ``frame``, or ``None`` where the window lies outside the frame.
     """

@@ -17,8 +17,7 @@ class PromptSettings:
     Attributes:
         prompt, negative_prompt: texts in the language of :mod:`.prompts`; empty for the model's own prompt.
         seed: of the noise of the first face.
-        seeds: whether each face of a frame gets a seed of its own (``seed`` plus its place in reading order), or all
-            the same one.
+        seeds: whether each face of a frame gets a seed of its own (``seed`` plus its ``index``), or all the same one.
     """
 
     prompt: str = setting(

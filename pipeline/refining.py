@@ -34,8 +34,8 @@ class Refinement:
     Attributes:
         frames: ``[B, H, W, C]``; the very tensor that was given where nothing was done.
         changed: ``[B, H, W]`` 0..1.
-        crops: ``[h, w, 3]`` 0..1 each, what the model saw with the part that is put back, frame by frame in reading
-            order.
+        crops: ``[h, w, 3]`` 0..1 each, what the model saw with the part that is put back, frame by frame in the order
+            of their faces.
         outcomes: for each frame, for each face.
     """
 

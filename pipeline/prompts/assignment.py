@@ -34,7 +34,7 @@ def prompts_for(
 
     Args:
         text: in the language of docs/prompts.md.
-        faces: of one frame, in reading order.
+        faces: of one frame.
         seed: of all that is drawn by lot; each face draws with ``seed`` plus its place in ``faces``.
         wildcards: the files for ``__name__``.
         base: the prompt that the model has anyway: what an empty prompt gives and ``[PROMPT]`` stands for. It is put
@@ -108,8 +108,8 @@ def _segments(script: Script, seed: int) -> Iterator[Segment]:
 
 
 def _rank(face: Face, order: Order | None) -> tuple[float, ...]:
-    """Faces are sorted by this, those alike in reading order. Positions are those of the corner of the box as in the
-    peers, sizes are areas."""
+    """Faces are sorted by this, those alike in the order in which they are given. Positions are those of the corner of
+    the box as in the peers, sizes are areas."""
     left, top, *_ = face.box
     area = face.width * face.height
     if order in {"LR", "ASC"}:

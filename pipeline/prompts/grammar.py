@@ -105,7 +105,7 @@ class Script:
 
     Attributes:
         segments: its prompts, at least one; each with a label where ``labelled``.
-        order: in which the faces come; ``None`` for reading order.
+        order: in which the faces come; ``None`` for the one in which they are given.
         labelled: whether prompts go by label and not by order.
         concat: whether each prompt is added to the base prompt instead of replacing it.
     """
