@@ -15,7 +15,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from .alignment import FFHQ, MAX_RESIDUAL
+from .alignment import FFHQ, are_of_a_face
 from .crops import Crops
 from .distance import to_ellipse
 from .face import Point
@@ -43,16 +43,11 @@ def landmarks_in(crops: Crops) -> Tensor:
     A face without landmarks, or with some that are not those of a face, has those of the template: where the crop that
     was made of its box shows them in the mean.
     """
-    unit = crops.size / FFHQ.size
-    usual = (torch.tensor(FFHQ.points, dtype=torch.float64) + 0.5) * unit - 0.5
+    usual = (torch.tensor(FFHQ.points, dtype=torch.float64) + 0.5) * (crops.size / FFHQ.size) - 0.5
     points = usual.expand(len(crops), -1, -1).clone()
-    known = [index for index, face in enumerate(crops.faces) if face.landmarks is not None]
-    if known:
-        given = torch.tensor([crops.faces[index].landmarks for index in known], dtype=torch.float64)
-        seen = apply(crops.matrices[known], given)
-        # By the same measure :func:`~.alignment.align` makes its crop of the box.
-        good = (seen - usual).square().sum(-1).mean(-1).sqrt() <= MAX_RESIDUAL * unit
-        points[known] = torch.where(good[:, None, None], seen, usual)
+    for index, face in enumerate(crops.faces):
+        if face.landmarks is not None and are_of_a_face(face.landmarks):
+            points[index] = apply(crops.matrices[index], torch.tensor(face.landmarks, dtype=torch.float64))
     return points
 
 
