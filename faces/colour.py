@@ -18,6 +18,9 @@ _FROM_XYZ = torch.linalg.inv(torch.tensor(_TO_XYZ, dtype=torch.float64)).tolist(
 _WHITE = (0.95047, 1.0, 1.08883)
 _EPSILON, _KAPPA = 216 / 24389, 24389 / 27
 
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in the brightness of sRGB values as they are (ITU-R BT.601)."""
+
 # Chroma may be strengthened by a quarter at most: more turns noise into blotches. It may be weakened to nothing,
 # which keeps black-and-white photographs black and white.
 _MAX_CHROMA_GAIN = 1.25

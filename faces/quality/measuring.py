@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..colour import LUMA
 from ..crops import check_frames, extract, inside_frame, plan_crops
 from ..face import Box, Faces
 from ..masks import ellipse
@@ -26,8 +27,6 @@ _PART, _LEAST_PART = 128, 48
 _LEAST_SHOWN = 0.1
 # How many crops are held at once.
 _GROUP = 32
-# ITU-R BT.601.
-_LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def _measured(frames: Tensor, faces: Faces) -> Iterator[FaceQuality]:
 
 def luma_of(pixels: Tensor) -> Tensor:
     """``[..., H, W]`` of pixels ``[..., H, W, 3]``."""
-    return pixels.float() @ torch.tensor(_LUMA, device=pixels.device)
+    return pixels.float() @ torch.tensor(LUMA, device=pixels.device)
 
 
 def _part(frame: Tensor, box: Box) -> Tensor:

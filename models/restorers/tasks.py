@@ -5,10 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ...faces.colour import LUMA
 from .network import Task
-
-# Weights of red, green and blue in grey (ITU-R BT.601), those of the conversion in CodeFormer's training.
-_GREY = (0.299, 0.587, 0.114)
 
 
 def shown(task: Task, crops: Tensor, hidden: Tensor | None) -> Tensor:
@@ -21,7 +19,8 @@ def shown(task: Task, crops: Tensor, hidden: Tensor | None) -> Tensor:
     if task == "fill" and hidden is not None:
         return crops.masked_fill(hidden[:, None], 1.0)
     if task == "colour":
-        weights = torch.tensor(_GREY, dtype=crops.dtype, device=crops.device).view(1, 3, 1, 1)
+        # As the conversion in CodeFormer's training.
+        weights = torch.tensor(LUMA, dtype=crops.dtype, device=crops.device).view(1, 3, 1, 1)
         return (crops * weights).sum(dim=1, keepdim=True).expand_as(crops)
     return crops
 

@@ -8,16 +8,16 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from ....faces.colour import LUMA
+
 SIGMAS = (1.0, 2.0, 4.0)
 """Standard deviations, in pixels, of the Gaussians between which the bands lie: pores and single hairs, lashes and
 strands, folds."""
 
-_LUMA = (0.299, 0.587, 0.114)
-
 
 def luma(images: Tensor) -> Tensor:
-    """``[N, 3, H, W]`` RGB to ``[N, 1, H, W]`` (weights of ITU-R BT.601)."""
-    return torch.einsum("c,nchw->nhw", images.new_tensor(_LUMA), images)[:, None]
+    """``[N, 3, H, W]`` RGB to ``[N, 1, H, W]``."""
+    return torch.einsum("c,nchw->nhw", images.new_tensor(LUMA), images)[:, None]
 
 
 def bands(images: Tensor) -> list[Tensor]:
