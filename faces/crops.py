@@ -12,7 +12,7 @@ from .alignment import FFHQ, Template, align
 from .face import Face
 from .geometry import compose, invert, resize_matrix, scale_of
 from .memory import empty
-from .sampling import view
+from .sampling import view, within
 
 
 @dataclass(frozen=True)
@@ -109,14 +109,9 @@ def extract_mask(mask: Tensor, crops: Crops) -> Tensor:
 
 def inside_frame(crops: Crops, device: torch.device) -> Tensor:
     """``[N, S, S]``: 1 where a crop shows the frame, 0 where it shows what was made up beyond its border."""
-    place = torch.arange(crops.size, dtype=torch.float32, device=device)
     shown = torch.empty(len(crops), crops.size, crops.size, device=device)
-    for index, matrix in enumerate(invert(crops.matrices).tolist()):
-        (a, b, x), (c, d, y) = matrix
-        across = a * place[None, :] + b * place[:, None] + x
-        down = c * place[None, :] + d * place[:, None] + y
-        seen = (across >= -0.5) & (across <= crops.width - 0.5) & (down >= -0.5) & (down <= crops.height - 0.5)
-        shown[index] = seen.float()
+    for index, matrix in enumerate(crops.matrices):
+        shown[index] = within(matrix, crops.size, crops.size, crops.height, crops.width, device)
     return shown
 
 

@@ -22,6 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .geometry import invert
+
 Interpolation = Literal["bilinear", "bicubic"]
 Border = Literal["replicate", "zero"]
 
@@ -93,6 +95,28 @@ def view(
     (_warp_with_opencv if on_cpu else _warp_with_grid)(part, (a, b, x, c, d, y), out, interpolation, border)
     # Only bicubic overshoots.
     return out.clamp_(0, 1) if interpolation == "bicubic" else out
+
+
+def within(
+    matrix: Tensor, height: int, width: int, image_height: int, image_width: int, device: torch.device, step: int = 1
+) -> Tensor:
+    """1 where a window shows an image, 0 where it shows what was made up beyond the border of that.
+
+    Args:
+        matrix: ``[2, 3]`` float64 similarity from pixels of the image to pixels of the window.
+        height, width: of the window.
+        step: looks at every pixel in so many rows and columns only.
+
+    Returns:
+        ``[height / step, width / step]``, rounded up.
+    """
+    x = torch.arange(0, width, step, dtype=torch.float32, device=device)[None, :]
+    y = torch.arange(0, height, step, dtype=torch.float32, device=device)[:, None]
+    (a, b, right), (c, d, below) = invert(matrix).tolist()
+    across: Tensor = a * x + b * y + right
+    down: Tensor = c * x + d * y + below
+    seen = (across >= -0.5) & (across <= image_width - 0.5) & (down >= -0.5) & (down <= image_height - 0.5)
+    return seen.float()
 
 
 def area_resize(image: Tensor, height: int, width: int) -> Tensor:

@@ -17,7 +17,7 @@ from ..fields import setting
 from .face import Box, Point
 from .geometry import apply, invert
 from .memory import empty
-from .sampling import view
+from .sampling import view, within
 
 # From what roll on an upright window is turned, in degrees. Diffusion models draw a head tilted by less as well as an
 # upright one, and turning costs a resampling.
@@ -190,13 +190,7 @@ def inside(window: Window, device: torch.device, step: int = 1) -> Tensor:
     Returns:
         ``[h / step, w / step]``, rounded up.
     """
-    x = torch.arange(0, window.width, step, dtype=torch.float32, device=device)[None, :]
-    y = torch.arange(0, window.height, step, dtype=torch.float32, device=device)[:, None]
-    (a, b, e), (c, d, f) = invert(window.matrix).tolist()
-    across: Tensor = a * x + b * y + e
-    down: Tensor = c * x + d * y + f
-    seen = (across >= -0.5) & (across <= window.frame_width - 0.5)
-    return (seen & (down >= -0.5) & (down <= window.frame_height - 0.5)).float()
+    return within(window.matrix, window.height, window.width, window.frame_height, window.frame_width, device, step)
 
 
 def upright_sides(box: Box) -> tuple[float, float]:
