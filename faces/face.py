@@ -8,6 +8,10 @@ from dataclasses import dataclass, replace
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
+"""Left, top, right, bottom; places in pixels, of which the first has its centre at 0."""
+
+PixelBox = tuple[int, int, int, int]
+"""Left, top, right, bottom in whole pixels: the first column and row, and those after the last."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,13 @@ import torch
 from torch import Tensor
 
 from .crops import Crops
-from .face import Point
+from .face import PixelBox, Point
 from .geometry import apply, compose, invert, resize_matrix
 from .sampling import Interpolation, view
 
 # How fast a crop gives way to a neighbour's where both cover a pixel: standard deviation, as a share of each of the
 # crop's sides, of its claim around its centre. A quarter is the radius of the face itself in an FFHQ crop.
 _CLAIM = 0.25
-
-Box = tuple[int, int, int, int]
-"""Left, top, right, bottom in whole pixels."""
 
 Corners = tuple[Point, Point, Point, Point]
 """In the order of the outline."""
@@ -42,7 +39,7 @@ class Patch:
     """
 
     frame: int
-    box: Box
+    box: PixelBox
     corners: Corners
     pixels: Tensor
     mask: Tensor
@@ -52,7 +49,7 @@ class Patch:
     region: Tensor | None = None
     from_region: Tensor | None = None
 
-    def mask_in(self, box: Box) -> Tensor:
+    def mask_in(self, box: PixelBox) -> Tensor:
         """``[h, w]``: the mask on the pixels of a box of the frame, 0 where the region is 0."""
         left, top, right, bottom = box
         size = bottom - top, right - left
@@ -62,7 +59,7 @@ class Patch:
             window *= view(self.region, self.from_region, *size, "bilinear", left=left, top=top)
         return window[..., 0]
 
-    def pixels_in(self, box: Box, out: Tensor) -> Tensor:
+    def pixels_in(self, box: PixelBox, out: Tensor) -> Tensor:
         """The crop on the pixels of a box of the frame, written to ``out`` ``[h, w, 3]``. It goes on beyond its border:
         where it shrinks, a pixel of the frame near the border takes in more than the crop holds."""
         left, top, right, bottom = box
@@ -119,11 +116,11 @@ def lay_out(
     return patches
 
 
-def places_of(crops: Crops) -> list[tuple[Corners, Box | None]]:
+def places_of(crops: Crops) -> list[tuple[Corners, PixelBox | None]]:
     """Where each crop lies in its frame: its corners, and the pixels it covers; ``None`` where it covers none."""
     edge = crops.size - 0.5
     outline = torch.tensor([[-0.5, -0.5], [edge, -0.5], [edge, edge], [-0.5, edge]], dtype=torch.float64)
-    places: list[tuple[Corners, Box | None]] = []
+    places: list[tuple[Corners, PixelBox | None]] = []
     for corners in apply(invert(crops.matrices), outline).tolist():
         across, down = [x for x, _ in corners], [y for _, y in corners]
         left, top = max(math.ceil(min(across)), 0), max(math.ceil(min(down)), 0)
@@ -198,7 +195,7 @@ def _share(patch: Patch, rivals: Sequence[Patch]) -> Tensor:
     return mask
 
 
-def _claim(patch: Patch, box: Box, device: torch.device) -> Tensor:
+def _claim(patch: Patch, box: PixelBox, device: torch.device) -> Tensor:
     """``[h, w]``: how strongly a patch claims the pixels of a box of the frame, 1 at its centre. Along either of its
     sides it fades in proportion to that side."""
     left, top, right, bottom = box
@@ -215,10 +212,10 @@ def _meet(one: Patch, two: Patch) -> bool:
     return one.frame == two.frame and _intersection(one.box, two.box) is not None
 
 
-def _intersection(one: Box, two: Box) -> Box | None:
+def _intersection(one: PixelBox, two: PixelBox) -> PixelBox | None:
     left, top, right, bottom = max(one[0], two[0]), max(one[1], two[1]), min(one[2], two[2]), min(one[3], two[3])
     return (left, top, right, bottom) if right > left and bottom > top else None
 
 
-def _area(box: Box) -> int:
+def _area(box: PixelBox) -> int:
     return (box[2] - box[0]) * (box[3] - box[1])

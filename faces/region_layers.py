@@ -11,10 +11,11 @@ from torch import Tensor
 
 from .crops import Crops
 from .distance import to_box
+from .face import PixelBox
 from .geometry import compose, invert, resize_matrix, scale_of
 from .landmark_regions import LandmarkRegion, landmarks_in, to_landmark_regions
 from .masks import FEATHER
-from .paste import Box, places_of
+from .paste import places_of
 from .sampling import view
 
 # An edge narrower than this has steps: standard deviation in frame pixels. It rises from 0.1 to 0.9 over 0.8 px.
@@ -37,7 +38,7 @@ class Layer:
     """
 
     frame: int
-    box: Box | None
+    box: PixelBox | None
     mask: Tensor
 
 
@@ -85,7 +86,7 @@ def layers_of(
         yield Layer(crops.frame_of[index], box, mask.sub_(_TAIL).div_(1 - 2 * _TAIL).clamp_(0, 1))
 
 
-def _places_in_crop(box: Box, matrix: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+def _places_in_crop(box: PixelBox, matrix: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
     """``[h, w]`` each: where in the crop the pixels of a box of its frame lie."""
     left, top, right, bottom = box
     across = torch.arange(left, right, dtype=torch.float32, device=device)[None, :]

@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .face import PixelBox
 from .geometry import invert
 
 Interpolation = Literal["bilinear", "bicubic"]
@@ -139,8 +140,8 @@ def _area_weights(old: int, new: int, device: torch.device) -> Tensor:
     return (overlap.clamp_min(0) * (new / old)).to(device=device, dtype=torch.float32)
 
 
-def _footprint(matrix: _Affine, scale: float, height: int, width: int) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of all that a window needs of an image, which may be beyond the image."""
+def _footprint(matrix: _Affine, scale: float, height: int, width: int) -> PixelBox:
+    """All that a window needs of an image, which may be beyond the image."""
     a, b, x, c, d, y = _inverse(matrix)
     across = [x, x + a * (width - 1), x + b * (height - 1), x + a * (width - 1) + b * (height - 1)]
     down = [y, y + c * (width - 1), y + d * (height - 1), y + c * (width - 1) + d * (height - 1)]

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .face import PixelBox
 from .geometry import invert
-from .paste import Box, Patch
+from .paste import Patch
 from .sampling import Interpolation, view
 from .windows import Window
 
@@ -69,7 +70,7 @@ def _kept(before: Tensor, after: Tensor) -> Tensor:
     return (1 - around / _KEPT_BELOW).clamp_(0, 1)[0, 0, :, :, None]
 
 
-def _covered(window: Window) -> Box | None:
+def _covered(window: Window) -> PixelBox | None:
     """The pixels of the frame that a window reaches, or ``None`` where it lies outside the frame."""
     across, down = [x for x, _ in window.corners], [y for _, y in window.corners]
     # A window whose pixels are pixels of the frame reaches no others.

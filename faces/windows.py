@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..fields import setting
-from .face import Box, Point
+from .face import Box, PixelBox, Point
 from .geometry import apply, invert
 from .memory import empty
 from .sampling import view, within
@@ -170,11 +170,11 @@ def look_at_mask(mask: Tensor, window: Window) -> Tensor:
     return view(mask[..., None], window.matrix, window.height, window.width, "bilinear")[..., 0]
 
 
-def part_of(window: Window, box: tuple[int, int, int, int]) -> Window:
+def part_of(window: Window, box: PixelBox) -> Window:
     """A part of a window as a window of its own.
 
     Args:
-        box: left, top, right, bottom in pixels of the window.
+        box: in pixels of the window.
     """
     left, top, right, bottom = box
     matrix = window.matrix - torch.tensor([[0, 0, left], [0, 0, top]], dtype=torch.float64)

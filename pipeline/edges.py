@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..faces.alignment import are_of_a_face
 from ..faces.distance import edge, to_box, to_ellipse, to_hull, to_mask
-from ..faces.face import Box, Face, Point
+from ..faces.face import Box, Face, PixelBox, Point
 from ..faces.geometry import apply
 from ..faces.masks import polygon
 from ..faces.windows import Window, look_at_mask, part_of, upright_sides
@@ -38,7 +38,7 @@ class Edges:
     """
 
     noise: Tensor
-    box: tuple[int, int, int, int]
+    box: PixelBox
     result: Tensor
 
 
@@ -80,7 +80,7 @@ def edges_of(
     return Edges(edge(shape, feather + 1, settings.noise_feather), box, result)
 
 
-def _box_around(inside: Tensor, limits: Box) -> tuple[int, int, int, int] | None:
+def _box_around(inside: Tensor, limits: Box) -> PixelBox | None:
     """Left, top, right, bottom of the pixels that are set, no further than ``limits``, and of a margin around them.
 
     The margin is for those who read a mask between its pixels: beyond its last row it goes on as it ends, with 0.

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from visage.faces.alignment import FFHQ
 from visage.faces.crops import Crops, extract, extract_mask, inside_frame, plan_crops
-from visage.faces.face import Face
+from visage.faces.face import Face, PixelBox
 from visage.faces.masks import FEATHER
-from visage.faces.paste import Box, Patch, blend
+from visage.faces.paste import Patch, blend
 from visage.pipeline import BlendSettings, paste_crops
 
 
@@ -197,7 +197,7 @@ def test_no_frame_shows_through_at_the_ends_of_a_tall_patch() -> None:
     torch.testing.assert_close(alone[2], torch.maximum(alone[0], alone[1]), atol=1e-5, rtol=0)
 
 
-def upright_patch(box: Box) -> Patch:
+def upright_patch(box: PixelBox) -> Patch:
     """White, with an edge of 20 pixels."""
     left, top, right, bottom = box
     height, width = bottom - top, right - left
