@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .alignment import FFHQ, Template
-from .distance import to_hull
+from .distance import to_ellipse, to_hull
 from .face import Point
 
 MaskShape = Literal["square", "ellipse", "hull", "parse"]
@@ -52,16 +52,11 @@ def ellipse(
     size: int, feather: float = FEATHER, device: torch.device | str = "cpu", template: Template = FFHQ
 ) -> Tensor:
     """``[size, size]``: the oval of an aligned face, from the hairline to under the chin."""
-    x, y = _pixels(size, device)
-    width, height = template.face_scale * _OVAL_WIDTH, template.face_scale * _OVAL_HEIGHT
-    middle_x = template.face_scale * 0.5 + template.face_shift[0]
-    middle_y = template.face_scale * _OVAL_MIDDLE + template.face_shift[1]
-    across, down = (x / size - middle_x) / width, (y / size - middle_y) / height
-    radius = torch.sqrt(across**2 + down**2).clamp_min(1e-6)
-    # First-order distance to the ellipse, in pixels: f / |grad f| for f = radius - 1.
-    slope = torch.sqrt((across / width) ** 2 + (down / height) ** 2) / (radius * size)
-    distance = (1 - radius) / slope.clamp_min(1e-6)
-    return _fade_to_zero(_phi(distance / (feather * size)) * soft_square(size, feather, device))
+    wide, high = (template.face_scale * half * size for half in (_OVAL_WIDTH, _OVAL_HEIGHT))
+    across = (template.face_scale * 0.5 + template.face_shift[0]) * size
+    down = (template.face_scale * _OVAL_MIDDLE + template.face_shift[1]) * size
+    distance = to_ellipse((across - wide, down - high, across + wide, down + high), *_pixels(size, device))
+    return _fade_to_zero(_phi(-distance / (feather * size)) * soft_square(size, feather, device))
 
 
 def hull(
