@@ -85,6 +85,12 @@ def edge(distance: Tensor, start: float, width: float) -> Tensor:
     return torch.rsub(distance, start + width).div_(width).clamp_(0, 1)
 
 
+def phi(deviations: Tensor) -> Tensor:
+    """The cumulative normal distribution: of how far a pixel lies inside a shape, in standard deviations of a Gaussian,
+    it is the shape blurred by that."""
+    return torch.erf(deviations / math.sqrt(2)).add_(1).div_(2)
+
+
 def convex_hull(points: tuple[Point, ...]) -> tuple[Point, ...]:
     """The corners of the convex hull, in order (Andrew's monotone chain)."""
     ordered = sorted(set(points))

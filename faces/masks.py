@@ -6,14 +6,13 @@ of a Gaussian, ``Phi(d / sigma)`` of the distance ``d`` to the edge: what blurri
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from .alignment import FFHQ, Template
-from .distance import to_ellipse, to_hull
+from .distance import phi, to_ellipse, to_hull
 from .face import Point
 
 MaskShape = Literal["square", "ellipse", "hull", "parse"]
@@ -24,8 +23,9 @@ MaskShape = Literal["square", "ellipse", "hull", "parse"]
 FEATHER = 0.015
 _INSET = 1 / 20
 
-# From where on, in standard deviations, the tail of the feather is cut off. See _fade_to_zero.
-_RIM = 3.0
+RIM = 3.0
+"""How far the sides of a mask are moved in from those of the crop, in standard deviations of its feather, so that the
+feather has ended where the crop does."""
 
 
 # Middle and radii of the oval of a face as shares of an FFHQ crop, read off aligned faces: from the hairline to under
@@ -42,9 +42,9 @@ def soft_square(size: int, feather: float = FEATHER, device: torch.device | str 
     """
     sigma = feather * size
     # Half a pixel more, so that the outermost pixels of small crops are 0 as well.
-    inset = max(_INSET * size, 0.5 + _RIM * sigma)
+    inset = max(_INSET * size, 0.5 + RIM * sigma)
     place = torch.arange(size, dtype=torch.float32, device=device)
-    profile = _phi((place + 0.5 - inset) / sigma) * _phi((size - inset - place - 0.5) / sigma)
+    profile = phi((place + 0.5 - inset) / sigma) * phi((size - inset - place - 0.5) / sigma)
     return _fade_to_zero(profile[:, None] * profile[None, :])
 
 
@@ -56,7 +56,7 @@ def ellipse(
     across = (template.face_scale * 0.5 + template.face_shift[0]) * size
     down = (template.face_scale * _OVAL_MIDDLE + template.face_shift[1]) * size
     distance = to_ellipse((across - wide, down - high, across + wide, down + high), *_pixels(size, device))
-    return _fade_to_zero(_phi(-distance / (feather * size)) * soft_square(size, feather, device))
+    return _fade_to_zero(phi(-distance / (feather * size)) * soft_square(size, feather, device))
 
 
 def hull(
@@ -70,7 +70,7 @@ def hull(
     """
     x, y = _pixels(size, device)
     distance = grow * size - to_hull(points, x - 0.5, y - 0.5).clamp_min(0)
-    return _fade_to_zero(_phi(distance / (feather * size)) * soft_square(size, feather, device))
+    return _fade_to_zero(phi(distance / (feather * size)) * soft_square(size, feather, device))
 
 
 def polygon(points: tuple[Point, ...], height: int, width: int) -> Tensor:
@@ -93,11 +93,6 @@ def _pixels(size: int, device: torch.device | str) -> tuple[Tensor, Tensor]:
     """Distances of pixel centres from the left and top edge of the crop."""
     place = torch.arange(size, dtype=torch.float32, device=device) + 0.5
     return place[None, :], place[:, None]
-
-
-def _phi(z: Tensor) -> Tensor:
-    """The cumulative normal distribution."""
-    return (1 + torch.erf(z / math.sqrt(2))) / 2
 
 
 def _fade_to_zero(mask: Tensor) -> Tensor:

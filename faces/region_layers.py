@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,11 +9,11 @@ import torch
 from torch import Tensor
 
 from .crops import Crops
-from .distance import to_box
+from .distance import phi, to_box
 from .face import PixelBox
 from .geometry import compose, invert, resize_matrix, scale_of
 from .landmark_regions import LandmarkRegion, landmarks_in, to_landmark_regions
-from .masks import FEATHER
+from .masks import FEATHER, RIM
 from .paste import places_of
 from .sampling import view
 
@@ -22,9 +21,6 @@ from .sampling import view
 _SHARPEST = 0.3
 # What differs by less than this from 0 or 1 is that, so that what a mask keeps is kept bit by bit.
 _TAIL = 1 / 512
-# How far the sides of a crop are moved in, in standard deviations, so that a soft edge has ended where the crop does.
-# They are no softer than those that crops are pasted with, or they would eat into the face.
-_RIM = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,15 +70,16 @@ def layers_of(
         mask = torch.zeros(bottom - top, right - left, device=device)
         if regions:
             distance = to_landmark_regions(points[index], crops.size, regions, x, y)
-            mask = _inside(distance.sub_(grow * crops.size), max(feather * crops.size, sharpest))
+            mask = phi(distance.sub_(grow * crops.size).div_(-max(feather * crops.size, sharpest)))
         if masks is not None and from_masks is not None:
             planes = masks[index, ..., None].to(device)
             size = bottom - top, right - left
             seen = view(planes, from_masks[index], *size, "bilinear", border="zero", left=left, top=top)
             mask = torch.maximum(mask, seen[..., 0])
         sides = to_box((-0.5, -0.5, crops.size - 0.5, crops.size - 0.5), x, y)
-        rim = max(min(feather, FEATHER) * crops.size, sharpest)
-        mask *= _inside(sides.add_(_RIM * rim), rim)
+        # No softer than those that crops are pasted with, or they would eat into the face.
+        soft = max(min(feather, FEATHER) * crops.size, sharpest)
+        mask *= phi(sides.add_(RIM * soft).div_(-soft))
         yield Layer(crops.frame_of[index], box, mask.sub_(_TAIL).div_(1 - 2 * _TAIL).clamp_(0, 1))
 
 
@@ -93,8 +90,3 @@ def _places_in_crop(box: PixelBox, matrix: Tensor, device: torch.device) -> tupl
     down = torch.arange(top, bottom, dtype=torch.float32, device=device)[:, None]
     (a, b, x), (c, d, y) = matrix.tolist()
     return a * across + (b * down + x), c * across + (d * down + y)
-
-
-def _inside(distance: Tensor, soft: float) -> Tensor:
-    """A shape blurred by a Gaussian of the standard deviation ``soft``: the integral of it over the distance."""
-    return torch.erf(distance / (-soft * math.sqrt(2))).add_(1).div_(2)
