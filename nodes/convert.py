@@ -20,7 +20,7 @@ from .bridges import (
     united,
 )
 from .bridges.boxes import Boxes
-from .images import frames_of, region_of, to_socket
+from .images import frames_of, region_in, to_socket
 from .types import BoxesSocket, FacesSocket, LandmarksSocket, SegsSocket
 
 _NOTHING_SHOWS_FACES = "It needs to know where the faces are: connect bboxes, landmarks, segs or mask."
@@ -107,7 +107,7 @@ class FacesFrom(io.ComfyNode):
         mask: Tensor | None = None,
     ) -> io.NodeOutput:
         count, height, width = frames_of(image).shape[:3]
-        region = region_of(mask, image)
+        region = region_in(mask, height, width)
         # In the order of how much they tell of a face: the first that shows one decides on its box.
         sources: list[list[list[Face]]] = []
         if landmarks is not None:

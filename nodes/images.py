@@ -26,11 +26,6 @@ def frames_of(image: Tensor) -> Tensor:
     return image.float()
 
 
-def region_of(mask: Tensor | None, image: Tensor) -> Tensor | None:
-    """A MASK as the region of an image ``[B, H, W, C]`` that it is for: as :func:`region_in` has it."""
-    return region_in(mask, image.shape[1], image.shape[2])
-
-
 def region_in(mask: Tensor | None, height: int, width: int) -> Tensor | None:
     """A MASK as a region of frames of that size: ``[B or 1, H, W]`` float32 0..1, or ``None`` for everywhere.
 

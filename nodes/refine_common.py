@@ -14,7 +14,7 @@ from ..models.refiners import Refiner
 from ..pipeline import PromptSource, RefineSettings, Wildcards, outcome_report, refine
 from . import folders, sources
 from .host import ComfyHost
-from .images import frames_of, region_of, to_socket
+from .images import frames_of, region_in, to_socket
 from .setting_widgets import setting_widgets
 from .settings import confidence_input
 from .showing import untouched, work_shown
@@ -99,7 +99,7 @@ def refined(
         ComfyHost(),
         build(RefineSettings, inputs),
         PromptSource(base, base, Wildcards.from_folders(folders.wildcard_folders())),
-        region_of(inputs.get("mask"), image),
+        region_in(inputs.get("mask"), *image.shape[1:3]),
         None if restorer is None else restorer.network,
     )
     text = outcome_report(done.outcomes, "refined")

@@ -14,7 +14,7 @@ from ..models.parsers import Parser
 from ..pipeline import RegionSettings, check_regions, face_regions
 from . import views
 from .host import ComfyHost
-from .images import frames_of, region_of, to_socket
+from .images import frames_of, region_in, to_socket
 from .setting_widgets import setting_widgets
 from .types import FacesSocket, LoadedModel, ParserSocket
 
@@ -107,7 +107,7 @@ class FaceRegions(io.ComfyNode):
         frames = frames_of(image)
         settings = build(RegionSettings, inputs)
         network = None if parser is None else parser.network
-        masks = face_regions(frames, faces, settings, ComfyHost(), network, region_of(occluders, image))
+        masks = face_regions(frames, faces, settings, ComfyHost(), network, region_in(occluders, *image.shape[1:3]))
         if settings.masks == "per face":
             frames = frames[[frame for frame, _ in faces.placed[: views.PREVIEW_FRAMES]]]
         if len(masks) == 0:

@@ -14,7 +14,7 @@ from ..models.detectors import Detector
 from ..models.parsers import Parser
 from ..models.restorers import Restorer
 from ..pipeline import RestoreSettings, outcome_report, restore
-from .images import frames_of, region_of, to_socket
+from .images import frames_of, region_in, to_socket
 from .setting_widgets import setting_widgets
 from .settings import confidence_input, parser_input
 from .showing import compare_input, untouched, work_shown
@@ -134,7 +134,7 @@ class RestoreFaces(io.ComfyNode):
             restorer.host,
             settings,
             None if background is None else canvas,
-            region_of(region, image),
+            region_in(region, *image.shape[1:3]),
             None if parser is None else parser.network,
         )
         text = outcome_report(done.outcomes, "restored")

@@ -67,7 +67,7 @@ def test_the_first_mask_that_is_none_is_named(images: ModuleType, kind: torch.dt
     masks = torch.rand(3, 8, 9).to(kind)
     masks[1, 2, 3] = wrong
     with pytest.raises(ValueError, match=r"Mask 2 holds values that are no numbers .* Check the node"):
-        images.region_of(masks, torch.zeros(3, 8, 9, 3))
+        images.region_in(masks, 8, 9)
 
 
 @pytest.mark.parametrize(
@@ -80,12 +80,11 @@ def test_the_first_mask_that_is_none_is_named(images: ModuleType, kind: torch.dt
 )
 def test_what_is_no_mask_is_refused(images: ModuleType, wrong: Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        images.region_of(wrong, torch.zeros(2, 8, 9, 3))
+        images.region_in(wrong, 8, 9)
 
 
 def test_a_mask_without_a_batch_is_one_for_all_images(images: ModuleType) -> None:
-    image = torch.zeros(2, 8, 9, 3)
     mask = torch.rand(8, 9) * 2
-    assert torch.equal(images.region_of(mask, image), mask.clamp(0, 1)[None])
-    assert images.region_of(torch.zeros(64, 64), image) is None
-    assert images.region_of(None, image) is None
+    assert torch.equal(images.region_in(mask, 8, 9), mask.clamp(0, 1)[None])
+    assert images.region_in(torch.zeros(64, 64), 8, 9) is None
+    assert images.region_in(None, 8, 9) is None
