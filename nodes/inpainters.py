@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 import folder_paths
 
-from ..models.refiners.diffusers_engine import is_folder
+from ..models.refiners.diffusers_engine import is_diffusers_folder
 
 # ComfyUI's names of the folders.
 _FOLDERS = "diffusers"
@@ -56,7 +56,7 @@ def _folders() -> dict[str, Path]:
 
 def _in_diffusers_format(place: Path) -> Iterator[Path]:
     for here, folders, _ in os.walk(place, followlinks=True):
-        if is_folder(Path(here)) and Path(here) != place:
+        if is_diffusers_folder(Path(here)) and Path(here) != place:
             folders.clear()
             yield Path(here)
 

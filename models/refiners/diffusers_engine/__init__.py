@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .folder import is_folder
+from .folder import is_diffusers_folder
 from .loading import InpaintPrecision, load_inpainter
 from .noise import SCHEDULES
 from .refiner import DiffusersRefiner
 from .samplers import SAMPLERS
 
-__all__ = ["SAMPLERS", "SCHEDULES", "DiffusersRefiner", "InpaintPrecision", "is_folder", "load_inpainter"]
+__all__ = ["SAMPLERS", "SCHEDULES", "DiffusersRefiner", "InpaintPrecision", "is_diffusers_folder", "load_inpainter"]

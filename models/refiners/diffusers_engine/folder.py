@@ -22,7 +22,7 @@ _PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 _OLD_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 
 
-def is_folder(path: Path) -> bool:
+def is_diffusers_folder(path: Path) -> bool:
     return (path / INDEX).is_file()
 
 

@@ -10,7 +10,7 @@ import torch
 from ...file_format import file_format
 from ...host import Host
 from ...weights import WeightsError
-from .folder import INDEX, is_folder, read_folder
+from .folder import INDEX, is_diffusers_folder, read_folder
 from .refiner import DiffusersRefiner
 from .single_file import read_single_file
 
@@ -38,7 +38,7 @@ def load_inpainter(
         WeightsError: it is of another kind, a pickle, damaged or incomplete. The message says what to do.
         FileNotFoundError: there is nothing at ``path``.
     """
-    if is_folder(path):
+    if is_diffusers_folder(path):
         parts = read_folder(path)
     elif path.is_dir():
         raise WeightsError(f"{path} is no model in diffusers format: it holds no {INDEX}. Name the folder that does.")

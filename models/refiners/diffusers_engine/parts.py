@@ -57,7 +57,7 @@ class Parts:
                 f"The UNet of {self.name} takes {config.in_channels} channels. Models for pictures ({PLAIN_CHANNELS}) "
                 f"and for inpainting ({INPAINT_CHANNELS}) are supported."
             )
-        if self.large and len(self.texts) != 2:
+        if self.is_sdxl and len(self.texts) != 2:
             raise WeightsError(
                 f"{self.name} is an SDXL model without its first text encoder, perhaps the SDXL refiner. "
                 "Choose an SDXL base or inpainting model."
@@ -67,7 +67,7 @@ class Parts:
             raise WeightsError(f"The UNet of {self.name} is of a variant that is not supported.")
 
     @property
-    def large(self) -> bool:
+    def is_sdxl(self) -> bool:
         """Whether it is of the SDXL kind: told the size of the picture and a summary of the prompt."""
         config: Any = self.unet.config
         return bool(config.addition_embed_type == "text_time")

@@ -79,10 +79,10 @@ class DiffusersRefiner:
         self.name = parts.name
         self.inpaints = config.in_channels == INPAINT_CHANNELS
         self._config = config
-        self._large = parts.large
+        self._is_sdxl = parts.is_sdxl
         self._levels = parts.levels
         self._host = host
-        self._text = PromptEncoder(parts.texts, host, dtype, parts.large)
+        self._text = PromptEncoder(parts.texts, host, dtype, parts.is_sdxl)
         self._unet = host.adopt(Held(parts.unet), dtype)
         self._vae = Autoencoder(parts.vae, host, dtype, parts.name)
         self.multiple = self._vae.compression * 2 ** (len(config.block_out_channels) - 1)
@@ -153,7 +153,7 @@ class DiffusersRefiner:
         found = self._text.encode(texts)
         words = torch.cat([each.words for each in found])
         summaries = [each.summary for each in found if each.summary is not None]
-        if not self._large:
+        if not self._is_sdxl:
             return _Told(words, {})
         height, width = work.pixels.shape[:2]
         # The size of the training picture, what was cut off of it, and the size to draw.

@@ -62,12 +62,12 @@ def read_single_file(path: Path, tokenizer: Path | None = None, spare_tokenizer:
         FileNotFoundError: there is no such file.
     """
     tensors = read_weights(path).tensors
-    large = f"{_SECOND_CLIP_XL}ln_final.weight" in tensors
-    if not large:
+    is_sdxl = f"{_SECOND_CLIP_XL}ln_final.weight" in tensors
+    if not is_sdxl:
         for name, what in _OTHERS:
             if name in tensors:
                 raise WeightsError(f"{path.name} {what}")
-    needed = (_UNET, _VAE, *((_FIRST_CLIP_XL, _SECOND_CLIP_XL) if large else (_CLIP,)))
+    needed = (_UNET, _VAE, *((_FIRST_CLIP_XL, _SECOND_CLIP_XL) if is_sdxl else (_CLIP,)))
     missing = [prefix for prefix in needed if not any(name.startswith(prefix) for name in tensors)]
     if missing:
         raise WeightsError(
@@ -79,8 +79,8 @@ def read_single_file(path: Path, tokenizer: Path | None = None, spare_tokenizer:
         return Parts(
             path.stem,
             _unet(tensors, path),
-            _vae(tensors, path, large),
-            _texts(tensors, path, words, large),
+            _vae(tensors, path, is_sdxl),
+            _texts(tensors, path, words, is_sdxl),
             _levels(tensors),
         )
     except (LookupError, ValueError, TypeError, ArithmeticError, RuntimeError) as error:
@@ -116,7 +116,7 @@ def unet_config(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     depths = [_depth(tensors, f"input_blocks.{first}.1.") for first in firsts]
     attention = next(first for first, depth in zip(firsts, depths, strict=True) if depth)
     inside = f"input_blocks.{attention}.1."
-    large = "label_emb.0.0.weight" in tensors
+    is_sdxl = "label_emb.0.0.weight" in tensors
     config: dict[str, Any] = {
         "in_channels": tensors["input_blocks.0.0.weight"].shape[1],
         "out_channels": tensors["out.2.weight"].shape[0],
@@ -128,9 +128,9 @@ def unet_config(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         "cross_attention_dim": tensors[f"{inside}transformer_blocks.0.attn2.to_k.weight"].shape[1],
         "use_linear_projection": tensors[f"{inside}proj_in.weight"].ndim == 2,
         # The number of heads is in no tensor. diffusers calls it the dimension of a head.
-        "attention_head_dim": [max(1, count // 64) for count in channels] if large else 8,
+        "attention_head_dim": [max(1, count // 64) for count in channels] if is_sdxl else 8,
     }
-    if large:
+    if is_sdxl:
         config |= {
             "addition_embed_type": "text_time",
             "addition_time_embed_dim": 256,
@@ -148,7 +148,7 @@ def _depth(tensors: Mapping[str, Tensor], prefix: str) -> int:
     return len({name.removeprefix(start).split(".")[0] for name in tensors if name.startswith(start)})
 
 
-def _vae(tensors: Mapping[str, Tensor], path: Path, large: bool) -> nn.Module:
+def _vae(tensors: Mapping[str, Tensor], path: Path, is_sdxl: bool) -> nn.Module:
     from diffusers import AutoencoderKL
     from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 
@@ -162,17 +162,17 @@ def _vae(tensors: Mapping[str, Tensor], path: Path, large: bool) -> nn.Module:
         "up_block_types": ["UpDecoderBlock2D"] * len(channels),
         "latent_channels": tensors[f"{_VAE}decoder.conv_in.weight"].shape[1],
         "layers_per_block": len(layers),
-        "scaling_factor": 0.13025 if large else 0.18215,
+        "scaling_factor": 0.13025 if is_sdxl else 0.18215,
     }
     converted = convert_ldm_vae_checkpoint(dict(tensors), config)
     return assemble(lambda: AutoencoderKL.from_config(config), converted, path.name)
 
 
-def _texts(tensors: Mapping[str, Tensor], path: Path, words: Any, large: bool) -> tuple[TextPart, ...]:
+def _texts(tensors: Mapping[str, Tensor], path: Path, words: Any, is_sdxl: bool) -> tuple[TextPart, ...]:
     from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint
     from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-    prefix = _FIRST_CLIP_XL if large else _CLIP
+    prefix = _FIRST_CLIP_XL if is_sdxl else _CLIP
     first = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
     config = _clip_config(first, "quick_gelu")
     if len(words) != config["vocab_size"]:
@@ -181,7 +181,7 @@ def _texts(tensors: Mapping[str, Tensor], path: Path, words: Any, large: bool) -
         )
     encoder = text_encoder(CLIPTextModel, config, first, path.name)
     texts = [TextPart(words, encoder, words.eos_token_id)]
-    if large:
+    if is_sdxl:
         second: dict[str, Tensor] = convert_open_clip_checkpoint(None, dict(tensors), prefix=_SECOND_CLIP_XL)
         config = _clip_config(second, "gelu")
         encoder = text_encoder(CLIPTextModelWithProjection, config, second, path.name)

@@ -37,11 +37,11 @@ class PromptEncoder:
     Prompts that are longer than what an encoder reads at once are read in pieces of 75 tokens, one after the other.
     """
 
-    def __init__(self, parts: Sequence[TextPart], host: Host, dtype: torch.dtype, large: bool) -> None:
-        """``large``: models of the SDXL kind attend to the last layer but one."""
+    def __init__(self, parts: Sequence[TextPart], host: Host, dtype: torch.dtype, is_sdxl: bool) -> None:
+        """``is_sdxl``: models of the SDXL kind attend to the last layer but one."""
         self._parts = parts
         self._residents = [host.adopt(Held(part.encoder), dtype) for part in parts]
-        self._large = large
+        self._is_sdxl = is_sdxl
         self._known: dict[str, Conditioning] = {}
 
     def encode(self, texts: Sequence[str]) -> list[Conditioning]:
@@ -69,8 +69,8 @@ class PromptEncoder:
         for part, resident in zip(self._parts, self._residents, strict=True):
             device = resident.bring(_WORKING_BYTES)
             tokens = torch.tensor(_pieces(part, text), device=device)
-            output = resident.module.network(tokens, output_hidden_states=self._large)
-            states = output.hidden_states[-2] if self._large else output.last_hidden_state
+            output = resident.module.network(tokens, output_hidden_states=self._is_sdxl)
+            states = output.hidden_states[-2] if self._is_sdxl else output.last_hidden_state
             layers.append(states.flatten(0, 1)[None])
             # What an encoder sums up is the first piece: it is the one that was read like any in the training.
             summary = output.text_embeds[:1] if "text_embeds" in output else None
