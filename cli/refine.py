@@ -7,7 +7,6 @@ import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import get_args
 
 from torch import Tensor
 
@@ -16,7 +15,15 @@ from ..fields import settings_of
 from ..models.detectors import DetectionSettings, Detector
 from ..models.host import TorchHost
 from ..models.refiners import Refiner
-from ..models.refiners.diffusers_engine import SAMPLERS, SCHEDULES, InpaintPrecision, load_inpainter
+from ..models.refiners.diffusers_engine import (
+    AUTO,
+    AUTO_TEXT,
+    PRECISIONS,
+    SAMPLERS,
+    SCHEDULES,
+    load_inpainter,
+    precision_on,
+)
 from ..models.restorers import Restorer
 from ..models.weights import WeightsError
 from ..pipeline import PromptSource, Refinement, RefineSettings, Wildcards, refine
@@ -24,8 +31,6 @@ from . import options
 from .inputs import InputError, plan, refuse_report
 from .running import work_through
 from .setting_options import add_settings, settings_from
-
-_AUTO = "auto"
 
 
 def add_parser(subparsers: options.Subparsers[argparse.ArgumentParser]) -> None:
@@ -43,9 +48,9 @@ def add_parser(subparsers: options.Subparsers[argparse.ArgumentParser]) -> None:
     )
     model.add_argument(
         "--precision",
-        choices=(_AUTO, *get_args(InpaintPrecision)),
-        default=_AUTO,
-        help="auto: fp16, on a CPU fp32 (default auto)",
+        choices=PRECISIONS,
+        default=AUTO,
+        help=f"{AUTO_TEXT} (default {AUTO})",
     )
     model.add_argument(
         "--tokenizer", metavar="DIR", type=Path, help="for a checkpoint: a folder with vocab.json and merges.txt"
@@ -100,9 +105,7 @@ def _tools(arguments: argparse.Namespace) -> _Tools:
     restorer by ``InputError``."""
     host = options.host_of(arguments)
     settings = settings_from(arguments, RefineSettings)
-    precision = arguments.precision
-    if precision == _AUTO:
-        precision = "fp32" if host.device.type == "cpu" else "fp16"
+    precision = precision_on(host.device, arguments.precision)
     restorer = None if arguments.restorer is None else options.restorer_of(arguments, host)
     refiner = load_inpainter(arguments.model, host, precision, arguments.tokenizer)
     refiner.steps(settings.sampling)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, cast, get_args
+from typing import Any
 
 import comfy.model_management
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..models.refiners.diffusers_engine import SAMPLERS, SCHEDULES, InpaintPrecision, load_inpainter
+from ..models.refiners.diffusers_engine import (
+    AUTO,
+    AUTO_TEXT,
+    PRECISIONS,
+    SAMPLERS,
+    SCHEDULES,
+    load_inpainter,
+    precision_on,
+)
 from . import inpainters, wildcards
 from .host import ComfyHost
 from .refine_common import refined, refining_inputs, refining_outputs, wanted
 from .showing import compare_input
 from .sources import are_there_faces
 from .types import InpainterSocket, LoadedModel
-
-_AUTO = "auto"
 
 
 class LoadDiffusersInpaint(io.ComfyNode):
@@ -43,11 +49,11 @@ class LoadDiffusersInpaint(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "precision",
-                    options=[_AUTO, *get_args(InpaintPrecision)],
-                    default=_AUTO,
+                    options=list(PRECISIONS),
+                    default=AUTO,
                     tooltip=(
-                        "auto: fp16, on a CPU fp32. The VAE stays in fp32 where less is known to overflow. bf16 needs "
-                        "as little memory as fp16."
+                        f"{AUTO_TEXT}. The VAE stays in fp32 where less is known to overflow. bf16 needs as little "
+                        "memory as fp16."
                     ),
                     advanced=True,
                 ),
@@ -71,9 +77,8 @@ class LoadDiffusersInpaint(io.ComfyNode):
     def execute(cls, model_name: str, precision: str) -> io.NodeOutput:
         host = ComfyHost()
         path, tokenizer = inpainters.path_of(model_name), inpainters.tokenizer()
-        return io.NodeOutput(
-            LoadedModel(load_inpainter(path, host, _resolved(precision), spare_tokenizer=tokenizer), host)
-        )
+        held = precision_on(comfy.model_management.get_torch_device(), precision)
+        return io.NodeOutput(LoadedModel(load_inpainter(path, host, held, spare_tokenizer=tokenizer), host))
 
 
 class RefineFacesDiffusers(io.ComfyNode):
@@ -117,9 +122,3 @@ class RefineFacesDiffusers(io.ComfyNode):
     @classmethod
     def execute(cls, image: Tensor, **inputs: Any) -> io.NodeOutput:
         return refined(cls, image, inputs, lambda: inputs["inpainter"].network, base="")
-
-
-def _resolved(precision: str) -> InpaintPrecision:
-    if precision == _AUTO:
-        return "fp32" if comfy.model_management.get_torch_device().type == "cpu" else "fp16"
-    return cast(InpaintPrecision, precision)

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from .folder import is_diffusers_folder
-from .loading import InpaintPrecision, load_inpainter
+from .loading import load_inpainter
 from .noise import SCHEDULES
+from .precision import AUTO, AUTO_TEXT, PRECISIONS, InpaintPrecision, precision_on
 from .refiner import DiffusersRefiner
 from .samplers import SAMPLERS
 
-__all__ = ["SAMPLERS", "SCHEDULES", "DiffusersRefiner", "InpaintPrecision", "is_diffusers_folder", "load_inpainter"]
+__all__ = [
+    "AUTO",
+    "AUTO_TEXT",
+    "PRECISIONS",
+    "SAMPLERS",
+    "SCHEDULES",
+    "DiffusersRefiner",
+    "InpaintPrecision",
+    "is_diffusers_folder",
+    "load_inpainter",
+    "precision_on",
+]

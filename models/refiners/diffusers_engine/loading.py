@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
-
-import torch
 
 from ...file_format import file_format
 from ...host import Host
 from ...weights import WeightsError
 from .folder import INDEX, is_diffusers_folder, read_folder
+from .precision import DTYPES, InpaintPrecision
 from .refiner import DiffusersRefiner
 from .single_file import read_single_file
 
-InpaintPrecision = Literal["fp32", "bf16", "fp16"]
-
-_DTYPES: dict[InpaintPrecision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def load_inpainter(
@@ -48,4 +43,4 @@ def load_inpainter(
         raise WeightsError(f"{path.name} is no safetensors file. Other files may run code: get that version of it.")
     else:
         parts = read_single_file(path, tokenizer, spare_tokenizer)
-    return DiffusersRefiner(parts, host, _DTYPES[precision])
+    return DiffusersRefiner(parts, host, DTYPES[precision])
