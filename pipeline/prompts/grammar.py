@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 BASE: Final = "[PROMPT]"
 SKIP: Final = "[SKIP]"
@@ -24,15 +24,8 @@ ANY_SEED: Final = "R"
 
 Order = Literal["LR", "ASC", "DSC", "ASC-SIZE", "DSC-SIZE", "RND"]
 
-_ORDERS: dict[str, Order] = {
-    "LR": "LR",
-    "ASC": "ASC",
-    "DSC": "DSC",
-    "ASC-SIZE": "ASC-SIZE",
-    "DSC-SIZE": "DSC-SIZE",
-    "RND": "RND",
-}
-_FIRST = "CONCAT|LAB|ASC-SIZE|DSC-SIZE|ASC|DSC|LR|RND"
+_ORDERS: dict[str, Order] = {order: order for order in get_args(Order)}
+_FIRST = "|".join(("CONCAT", "LAB", *_ORDERS))
 _BEGINNING = re.compile(rf"\s*\[({_FIRST})\]")
 _SEPARATOR = re.compile(r"\[SEP(?::([^\[\]]*))?\]")
 _LABEL = re.compile(rf"\[(?!(?:SEP|SKIP|STOP|PROMPT|{_FIRST})\])([\w. -]+)\]")
