@@ -1,4 +1,4 @@
-"""A face for readers: as words for people, as plain data for programs."""
+"""Faces for readers: as words for people, as plain data for programs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ def in_words(face: Face) -> str:
     """Its number, counted from 1, its size and where it is: ``face 2 (140 px at 310, 205)``."""
     across, down = face.centre
     return f"face {face.index + 1} ({face.size:.0f} px at {across:.0f}, {down:.0f})"
+
+
+def counted(number: int) -> str:
+    """A number of faces: ``1 face``, ``3 faces``."""
+    return "1 face" if number == 1 else f"{number} faces"
 
 
 def as_data(face: Face) -> dict[str, object]:

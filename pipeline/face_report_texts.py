@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ..faces.described import as_data, in_words
+from ..faces.described import as_data, counted, in_words
 from ..faces.quality import words
 from .face_report import FaceReport
 
@@ -15,8 +15,7 @@ def report_text(reports: Reports) -> str:
     """Three lines for each face of each frame; images and faces are counted from 1."""
     lines = []
     for number, frame in enumerate(reports, start=1):
-        count = {0: "no face", 1: "1 face"}.get(len(frame), f"{len(frame)} faces")
-        lines.append(f"Image {number}: {count}")
+        lines.append(f"Image {number}: {counted(len(frame)) if frame else 'no face'}")
         for report in frame:
             lines.append(f"- {in_words(report.face)}: {', '.join(_judged(report))}")
             lines += [f"  {', '.join(part)}" for part in (list(_pose(report)), list(_measures(report))) if part]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from ..faces.described import in_words
+from ..faces.described import counted, in_words
 from .outcome import Outcome
 
 Done = Literal["restored", "refined"]
@@ -31,8 +31,7 @@ def outcome_summary(frame: Sequence[Outcome], done: Done) -> str:
     if not frame:
         return "no face"
     worked_on = sum(outcome.action != "skipped" for outcome in frame)
-    faces = "1 face" if len(frame) == 1 else f"{len(frame)} faces"
-    return f"{worked_on} of {faces} {done}"
+    return f"{worked_on} of {counted(len(frame))} {done}"
 
 
 def outcome_reasons(frame: Sequence[Outcome]) -> str:

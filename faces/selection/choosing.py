@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..described import in_words
+from ..described import counted, in_words
 from ..face import Face, numbered
 from .criteria import SelectSettings, reason_against
 from .order import ordered
@@ -70,11 +70,7 @@ def report(choices: Sequence[Choice]) -> str:
     lines = []
     for frame, choice in enumerate(choices):
         taken, left_out = len(choice.taken), len(choice.left_out)
-        lines.append(f"Image {frame + 1}: {taken} of {_faces(taken + left_out)} taken")
+        lines.append(f"Image {frame + 1}: {taken} of {counted(taken + left_out)} taken")
         lines += [f"- {in_words(each.face)}: {each.reason}" for each in choice.left_out]
         lines += [f"- {note}" for note in choice.notes]
     return "\n".join(lines)
-
-
-def _faces(count: int) -> str:
-    return "1 face" if count == 1 else f"{count} faces"
