@@ -15,8 +15,8 @@ from ..fields import build
 from ..models.parsers import Parser
 from ..pipeline import BlendSettings, paste_crops
 from .images import frames_of, nothing_changed, to_socket
+from .parser_input import parser_input
 from .setting_widgets import setting_widgets
-from .settings import parser_input
 from .types import FaceCropsSocket, FacesSocket, LoadedModel
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any
 
 from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..faces.face import Faces, in_reading_order
 from ..faces.selection import SkipSettings, reasons_to_skip
+from ..fields import build
 from ..models.detectors import DetectionSettings, Detector
 from . import views
 from .bridges import boxes_of, mask_of
 from .images import frames_of, to_socket
-from .settings import confidence_input
+from .setting_widgets import setting_widgets
 from .types import DetectorSocket, FacesSocket, LoadedModel
 
 
@@ -30,7 +31,7 @@ class DetectFaces(io.ComfyNode):
             inputs=[
                 io.Image.Input("image", tooltip="One image or a batch; frames of a video are a batch."),
                 DetectorSocket.Input("detector", tooltip="From Load Face Detector."),
-                confidence_input(),
+                *setting_widgets(DetectionSettings, only=["confidence"]),
                 io.Int.Input(
                     "min_size",
                     default=0,
@@ -38,22 +39,7 @@ class DetectFaces(io.ComfyNode):
                     max=16384,
                     tooltip="Faces whose longer side is smaller than this many pixels are left out. 0 keeps all.",
                 ),
-                io.Combo.Input(
-                    "tiles",
-                    options=["auto", "never", "always"],
-                    default="auto",
-                    tooltip=(
-                        "Look again in tiles, at a higher resolution, for faces that are small in a large picture. "
-                        "auto does so where the first look finds no face or only small ones."
-                    ),
-                    advanced=True,
-                ),
-                io.Boolean.Input(
-                    "rotations",
-                    default=False,
-                    tooltip="Look for faces lying on their side or upside down as well. Takes four times as long.",
-                    advanced=True,
-                ),
+                *setting_widgets(DetectionSettings, only=["tiles", "rotations"]),
                 io.Boolean.Input(
                     "preview",
                     default=True,
@@ -80,15 +66,12 @@ class DetectFaces(io.ComfyNode):
         cls,
         image: Tensor,
         detector: LoadedModel[Detector],
-        confidence: float,
         min_size: int,
-        tiles: Literal["auto", "never", "always"],
-        rotations: bool,
         preview: bool,
+        **inputs: Any,
     ) -> io.NodeOutput:
         frames = frames_of(image)
-        settings = DetectionSettings(confidence=confidence, tiles=tiles, rotations=rotations)
-        faces = without_small(found_in(frames, detector, settings), min_size)
+        faces = without_small(found_in(frames, detector, build(DetectionSettings, inputs)), min_size)
         shown = ui.PreviewImage(views.drawing(frames, faces), cls=cls) if preview else None
         return io.NodeOutput(faces, boxes_of(faces), to_socket(mask_of(faces)), faces.count, ui=shown)
 

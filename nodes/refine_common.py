@@ -10,13 +10,13 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from torch import Tensor
 
 from ..fields import build
+from ..models.detectors import DetectionSettings
 from ..models.refiners import Refiner
 from ..pipeline import PromptSource, RefineSettings, Wildcards, outcome_report, refine
 from . import folders, sources
 from .host import ComfyHost
 from .images import frames_of, region_in, to_socket
 from .setting_widgets import setting_widgets
-from .settings import confidence_input
 from .showing import untouched, work_shown
 from .types import RestorerSocket
 
@@ -30,7 +30,7 @@ def refining_inputs(choices: Mapping[str, Sequence[str]]) -> list[io.Input]:
     return [
         *sources.source_inputs(),
         *setting_widgets(RefineSettings, choices),
-        confidence_input(),
+        *setting_widgets(DetectionSettings, only=["confidence"]),
         io.Mask.Input(
             "mask",
             optional=True,

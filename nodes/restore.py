@@ -10,13 +10,13 @@ from torch import Tensor
 from ..faces.face import Faces
 from ..faces.masks import MaskShape
 from ..fields import build
-from ..models.detectors import Detector
+from ..models.detectors import DetectionSettings, Detector
 from ..models.parsers import Parser
 from ..models.restorers import Restorer
 from ..pipeline import RestoreSettings, outcome_report, restore
 from .images import frames_of, region_in, to_socket
+from .parser_input import parser_input
 from .setting_widgets import setting_widgets
-from .settings import confidence_input, parser_input
 from .showing import compare_input, untouched, work_shown
 from .sources import are_there_faces, faces_in, source_inputs, wanted
 from .types import LoadedModel, RestorerSocket
@@ -65,7 +65,7 @@ class RestoreFaces(io.ComfyNode):
                 RestorerSocket.Input("restorer", lazy=True, tooltip="From Load Face Restorer."),
                 *source_inputs(),
                 *setting_widgets(RestoreSettings, only=_FIRST),
-                confidence_input(),
+                *setting_widgets(DetectionSettings, only=["confidence"]),
                 io.Mask.Input(
                     "region",
                     optional=True,

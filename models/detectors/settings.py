@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ...fields import setting
+
 
 @dataclass(frozen=True)
 class DetectionSettings:
@@ -20,12 +22,27 @@ class DetectionSettings:
         rotations: whether to look for faces lying on their side or upside down as well. Takes four times as long.
     """
 
-    confidence: float = 0.5
+    confidence: float = setting(
+        0.5,
+        "Least score of a face. Lower it (0.3) if one is missed, raise it (0.7) if things are taken for faces.",
+        low=0.01,
+        high=1.0,
+        step=0.01,
+    )
     overlap: float = 0.4
     working_size: int = 640
-    tiles: Literal["auto", "never", "always"] = "auto"
+    tiles: Literal["auto", "never", "always"] = setting(
+        "auto",
+        "Look again in tiles, at a higher resolution, for faces that are small in a large picture. auto does so where "
+        "the first look finds no face or only small ones.",
+        advanced=True,
+    )
     smallest: float = 32.0
-    rotations: bool = False
+    rotations: bool = setting(
+        False,
+        "Look for faces lying on their side or upside down as well. Takes four times as long.",
+        advanced=True,
+    )
 
     def __post_init__(self) -> None:
         if not 0 <= self.confidence <= 1:
