@@ -13,7 +13,6 @@ from .refiner import DiffusersRefiner
 from .single_file import read_single_file
 
 
-
 def load_inpainter(
     path: Path,
     host: Host,
