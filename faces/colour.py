@@ -25,9 +25,9 @@ LUMA = (0.299, 0.587, 0.114)
 # which keeps black-and-white photographs black and white.
 _MAX_CHROMA_GAIN = 1.25
 
-
-SAMPLES = 128
-"""Colour statistics are taken from at least so many rows and columns, evenly spaced, where there are that many."""
+# Rows and columns of areas, at least, in which colours are compared, where there are that many pixels. Pixel by pixel
+# the noise of the reference, which a restorer takes away, would count as colour that is lacking.
+_AREAS = 32
 
 
 def rgb_to_lab(rgb: Tensor) -> Tensor:
@@ -105,9 +105,13 @@ def match_colour(images: Tensor, reference: Tensor, weights: Tensor, strength: f
     coarse = images
     if images.shape != reference.shape:
         coarse = F.interpolate(images.movedim(-1, 1), size=reference.shape[1:3], mode="area").movedim(1, -1)
-    step = max(1, min(reference.shape[1:3]) // SAMPLES)
-    some = (slice(None), slice(None, None, step), slice(None, None, step))
-    return colour_shift(coarse[some], reference[some], weights[some]).apply(images, strength)
+    side = max(1, min(reference.shape[1:3]) // _AREAS)
+    counts = F.avg_pool2d(weights[:, None], side)[:, 0]
+    return colour_shift(_areas(coarse, side), _areas(reference, side), counts).apply(images, strength)
+
+
+def _areas(images: Tensor, side: int) -> Tensor:
+    return F.avg_pool2d(images.movedim(-1, 1), side).movedim(1, -1)
 
 
 def _moments(lab: Tensor, weight: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..faces.colour import SAMPLES, colour_shift
+from ..faces.colour import colour_shift
 from ..faces.windows import Window, inside
 from ..models.host import Host, Progress
 from ..models.refiners import Refiner, Repaint
@@ -20,6 +20,8 @@ from .refine_settings import RefineSettings
 _CYCLE_STRIDE = 2**32
 # With less than this share of a window unpainted, its colours say nothing about the surroundings.
 _LEAST_SURROUNDINGS = 0.02
+# Rows and columns, at least, in which these colours are compared, evenly spaced, where a window has that many.
+_SAMPLES = 128
 
 
 class RefinementError(Exception):
@@ -88,7 +90,7 @@ class Painter:
         """
         if self.settings.colour_match == 0:
             return after
-        step = max(1, min(given.shape[:2]) // SAMPLES)
+        step = max(1, min(given.shape[:2]) // _SAMPLES)
         around = (noise[::step, ::step] == 0) * inside(window, given.device, step)
         if float(around.mean()) < _LEAST_SURROUNDINGS:
             return after

@@ -59,3 +59,11 @@ def test_a_finer_image_is_compared_at_the_size_of_its_reference(generator) -> No
     original = torch.rand(1, 16, 16, 3, generator=generator)
     finer = original.repeat_interleave(2, 1).repeat_interleave(2, 2)
     assert float((match_colour(finer, original, torch.ones(1, 16, 16)) - finer).abs().max()) < 1e-3
+
+
+def test_noise_of_the_reference_is_not_taken_for_colour(generator) -> None:
+    rows, columns = torch.meshgrid(torch.linspace(0.3, 0.7, 128), torch.linspace(0.3, 0.7, 128), indexing="ij")
+    clean = torch.stack([rows, columns, 1 - rows], dim=-1)[None]
+    noisy = (clean + 0.1 * torch.randn(clean.shape, generator=generator)).clamp(0, 1)
+    matched = match_colour(clean, noisy, torch.ones(1, 128, 128))
+    assert float((matched - clean).abs().mean()) < 0.004
