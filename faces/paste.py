@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .crops import Crops
+from .detail import Detail
 from .face import PixelBox, Point
 from .geometry import apply, compose, invert, resize_matrix
 from .sampling import Interpolation, view
@@ -36,6 +37,7 @@ class Patch:
         from_mask: likewise from pixels of the mask.
         region: ``[h, w, 1]`` 0..1, where the frame may change, or ``None`` for everywhere.
         from_region: ``[2, 3]`` from its pixels to pixels of the frame.
+        detail: what the frame's own detail is kept by, or ``None`` where none is kept.
     """
 
     frame: int
@@ -48,6 +50,7 @@ class Patch:
     interpolation: Interpolation
     region: Tensor | None = None
     from_region: Tensor | None = None
+    detail: Detail | None = None
 
     def mask_in(self, box: PixelBox) -> Tensor:
         """``[h, w]``: the mask on the pixels of a box of the frame, 0 where the region is 0."""
@@ -59,13 +62,18 @@ class Patch:
             window *= view(self.region, self.from_region, *size, "bilinear", left=left, top=top)
         return window[..., 0]
 
-    def pixels_in(self, box: PixelBox, out: Tensor) -> Tensor:
-        """The crop on the pixels of a box of the frame, written to ``out`` ``[h, w, 3]``. It goes on beyond its border:
-        where it shrinks, a pixel of the frame near the border takes in more than the crop holds."""
-        left, top, right, bottom = box
-        height, width = bottom - top, right - left
-        matrix, how = self.from_pixels, self.interpolation
-        return view(self.pixels, matrix, height, width, how, left=left, top=top, out=out)
+    def pixels_on(self, part: Tensor, out: Tensor) -> None:
+        """The crop on the pixels of its box, written to ``out`` ``[h, w, 3]``. It goes on beyond its border: where it
+        shrinks, a pixel of the frame near the border takes in more than the crop holds.
+
+        Args:
+            part: ``[h, w, 3]``, the frame there.
+        """
+        left, top, _, _ = self.box
+        height, width = part.shape[:2]
+        view(self.pixels, self.from_pixels, height, width, self.interpolation, left=left, top=top, out=out)
+        if self.detail is not None:
+            out.add_(self.detail.lost(part, self.box, self.interpolation)).clamp_(0, 1)
 
 
 def lay_out(
@@ -74,6 +82,8 @@ def lay_out(
     pixels: Tensor,
     masks: Tensor,
     region: Tensor | None = None,
+    given: Tensor | None = None,
+    kept: Tensor | None = None,
 ) -> list[Patch | None]:
     """Finds the pixels of the frames that crops cover.
 
@@ -82,6 +92,7 @@ def lay_out(
         pixels: ``[N, S, S, 3]`` 0..1, of any side ``S``: all of a crop, however fine.
         masks: ``[N, T, T]`` 0..1, of any side ``T``; 0 at the border.
         region: ``[B or 1, h, w]`` 0..1 on the frames at any size: where they may change.
+        given, kept: of :class:`~.detail.Detail` for each crop, or ``None`` where no detail of the frames is kept.
 
     Returns:
         A patch for each crop; ``None`` where it does not reach into its frame.
@@ -99,6 +110,14 @@ def lay_out(
         if box is None:
             patches.append(None)
             continue
+        detail = None
+        if given is not None and kept is not None:
+            detail = Detail(
+                given[index].to(frames.device),
+                kept[index, ..., None].to(frames.device),
+                compose(back[index], resize_matrix(crops.size / given.shape[1])),
+                compose(back[index], resize_matrix(crops.size / kept.shape[1])),
+            )
         patches.append(
             Patch(
                 crops.frame_of[index],
@@ -111,6 +130,7 @@ def lay_out(
                 "bicubic",
                 None if region is None else region[crops.frame_of[index] if len(region) > 1 else 0],
                 from_region,
+                detail,
             )
         )
     return patches
@@ -158,13 +178,14 @@ def blend(result: Tensor, changed: Tensor, frames: Tensor, patches: Sequence[Pat
         if strength < 1:
             amount *= strength
         pixels, weight = scratch[:, : amount.numel() * 3].view(2, *amount.shape, 3)
-        patch.pixels_in(patch.box, pixels)
+        part = frames[patch.frame, top:bottom, left:right, :3]
+        patch.pixels_on(part, pixels)
         # Written out, because on the CPU a weight without channels takes seven times as long to multiply by.
         weight.copy_(amount[..., None].expand_as(weight))
         target = result[patch.frame, top:bottom, left:right, :3]
         if rivals:
             # The parts of overlapping faces are shares of one whole: added to it, not blended in one after the other.
-            target.addcmul_(pixels.sub_(frames[patch.frame, top:bottom, left:right, :3]), weight)
+            target.addcmul_(pixels.sub_(part), weight)
         else:
             target.lerp_(pixels.to(target.dtype), weight.to(target.dtype))
         changed[patch.frame, top:bottom, left:right].add_(amount).clamp_(max=1)

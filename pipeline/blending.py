@@ -136,6 +136,8 @@ def patches_of(
     settings: BlendSettings,
     region: Tensor | None = None,
     parsed: Tensor | None = None,
+    given: Tensor | None = None,
+    kept: Tensor | None = None,
 ) -> list[Patch | None]:
     """Mask and layout of new crops ``[N, S, S, 3]``, to be blended into ``canvas``: for each a patch, or ``None`` where
     it does not reach into its frame.
@@ -144,6 +146,7 @@ def patches_of(
         region: ``[B or 1, H, W]`` 0..1 in frame pixels: where anything may change.
         parsed: ``[N, T, T]`` 0..1 with the side ``T`` of ``crops``, from :func:`~.parsing.parsed_faces`: a limit to the
             mask.
+        given, kept: as :func:`~..faces.paste.lay_out` takes them.
     """
     if len(crops) == 0:
         return []
@@ -151,7 +154,7 @@ def patches_of(
     if parsed is not None:
         # The less of the two, as in CodeFormer: no hard edge where hair goes on beyond the crop.
         masks = torch.minimum(masks, parsed)
-    return lay_out(canvas, crops, pixels, masks, region=region)
+    return lay_out(canvas, crops, pixels, masks, region, given, kept)
 
 
 def reaches(region: Tensor, crops: Crops, settings: BlendSettings) -> list[bool]:

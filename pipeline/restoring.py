@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..faces.alignment import FFHQ, Template
 from ..faces.crops import Crops, check_frames, extract, extract_mask, plan_crops
+from ..faces.detail import kept_detail
 from ..faces.face import Face, Faces
 from ..faces.memory import duplicate
 from ..faces.paste import Patch, blend
@@ -209,8 +210,11 @@ class _Job:
         blending, parsed = self.settings.blend, None
         if self.parser is not None and len(crops):
             parsed = parsed_faces(restored, crops, self.parser, blending.feather, progress)
+        # What fills or colours faces changes them throughout, and an enlarged frame has no detail of its own.
+        keeps = self.canvas.shape == self.frames.shape and self.restorer.task == "restore" and len(crops) > 0
+        kept = kept_detail(given, restored) if keeps else None
         coloured = in_given_colours(restored, given, crops, blending.colour)
-        return patches_of(self.canvas, crops, coloured, blending, self.region, parsed)
+        return patches_of(self.canvas, crops, coloured, blending, self.region, parsed, given if keeps else None, kept)
 
     def _out_of_reach(self, crops: Crops) -> tuple[list[str | None], Tensor | None]:
         """Why a crop is left alone of which nothing is in the region, and for a restorer that fills what is hidden in

@@ -1,0 +1,97 @@
+"""What a frame shows and a crop of it cannot: put back wherever a restorer left the crop as it was.
+
+A crop that is cut out and put back has been resampled twice. That alone takes the finest detail of faces, and of faces
+larger than the crop most of it, also where nothing else was done to them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .face import PixelBox
+from .sampling import Interpolation, view
+
+# Side in pixels of the crop of the areas that are compared.
+_AREA = 16
+# Of an area is nothing kept where the restorer changed this share of the energy of its finest band, and all where it
+# changed none.
+_CHANGED = 0.15
+# Energy of a band that is as good as none: about a quarter of a level of 255, squared.
+_NOTHING = 1e-6
+# Spread of what a sharp face of 1024 pixels loses, at most, if it has no noise.
+_QUIET = 1 / 255
+# Standard deviations to median deviations of normal noise, and how many times its energy is held against what is lost.
+_NORMAL, _MARGIN = 1 / 0.6745, 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class Detail:
+    """What tells which of the frame's own detail a restored crop is given back.
+
+    Attributes:
+        given: ``[T, T, 3]`` 0..1, the crop as it was cut out.
+        kept: ``[K, K, 1]`` 0..1, how much of its finest detail the restorer left as it was, area by area.
+        from_given, from_kept: ``[2, 3]`` from pixels of these to pixels of the frame.
+    """
+
+    given: Tensor
+    kept: Tensor
+    from_given: Tensor
+    from_kept: Tensor
+
+    def lost(self, part: Tensor, box: PixelBox, interpolation: Interpolation) -> Tensor:
+        """``[h, w, 3]``: what is to be added to the restored crop.
+
+        What looks like noise is not: where the picture has noise, it counts as lost with the detail, and a restorer
+        takes it from the crop without being able to see all of it.
+
+        Args:
+            part: ``[h, w, 3]``, the frame on the pixels of ``box``.
+        """
+        left, top, right, bottom = box
+        height, width = bottom - top, right - left
+        seen = view(self.given, self.from_given, height, width, interpolation, left=left, top=top)
+        lost = (part - seen).nan_to_num_(0)
+        brightness = lost.mean(-1)
+        every = max(1, min(height, width) // 256)
+        noise = brightness[::every, ::every].abs().median() * _NORMAL
+        beyond = (noise.square() - _QUIET**2).clamp_min(0)
+        (a, b, _), (c, d, _) = self.from_given.tolist()
+        energy = _in_areas(brightness.square()[None, None], _AREA * math.sqrt(abs(a * d - b * c)))
+        share = ((energy - _MARGIN * beyond) / energy.clamp_min(torch.finfo(energy.dtype).tiny)).clamp_(0, 1)
+        share = F.interpolate(share, (height, width), mode="bilinear")[0, 0]
+        kept = view(self.kept, self.from_kept, height, width, "bilinear", left=left, top=top)
+        return lost.mul_((share * kept[..., 0])[..., None])
+
+
+def kept_detail(given: Tensor, restored: Tensor) -> Tensor:
+    """How much of the finest detail of crops a restorer left as it was.
+
+    Args:
+        given: ``[N, T, T, 3]`` 0..1.
+        restored: ``[N, S, S, 3]`` 0..1, the same crops afterwards, of any side ``S``.
+
+    Returns:
+        ``[N, K, K]`` 0..1, area by area.
+    """
+    before, after = given.mean(-1)[:, None], restored.mean(-1)[:, None]
+    if after.shape != before.shape:
+        after = F.interpolate(after, before.shape[2:], mode="area")
+    before, after = _finest(before), _finest(after)
+    changed = _in_areas((after - before).square(), _AREA) / (_in_areas(before.square(), _AREA) + _NOTHING)
+    return (1 - changed / _CHANGED).clamp_(0, 1)[:, 0]
+
+
+def _finest(images: Tensor) -> Tensor:
+    return images - F.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
+
+
+def _in_areas(values: Tensor, side: float) -> Tensor:
+    """Means of ``[N, 1, H, W]`` over squares of three times that side, one around every square of that side."""
+    step = max(1, min(round(side), *values.shape[2:]))
+    return F.avg_pool2d(F.avg_pool2d(values, step), 3, stride=1, padding=1, count_include_pad=False)

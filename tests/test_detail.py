@@ -1,0 +1,108 @@
+"""The frame's own detail, which comes back where a restorer left a crop as it was."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from visage.faces.alignment import FFHQ
+from visage.faces.face import Face, Faces
+from visage.models.host import TorchHost
+from visage.models.restorers import Restorer
+from visage.models.restorers.network import Architecture, Network
+from visage.pipeline import BlendSettings, RestoreSettings, restore
+
+HOST = TorchHost("cpu", quiet=True)
+SETTINGS = RestoreSettings(blend=BlendSettings(colour=0))
+SIDE = 900
+# Of stripes as fine as pixels go, which no crop of 512 pixels holds: an eighth of the picture, left and right.
+LEFT, RIGHT = (slice(300, 500), slice(300, 400)), (slice(300, 500), slice(500, 600))
+
+
+def face(degrees: float = 0) -> Face:
+    """In a crop that covers 760 pixels around the middle."""
+    cos, sin, unit = math.cos(math.radians(degrees)), math.sin(math.radians(degrees)), 760 / 512
+    points = [((x - 255.5) * unit, (y - 255.5) * unit) for x, y in FFHQ.points]
+    landmarks = tuple((450 + x * cos - y * sin, 450 + x * sin + y * cos) for x, y in points)
+    return Face((200.0, 200.0, 700.0, 700.0), landmarks=landmarks)
+
+
+@pytest.fixture(scope="module")
+def portrait() -> Tensor:
+    """``[1, 900, 900, 3]``"""
+    from skimage.data import astronaut
+
+    photograph = torch.from_numpy(astronaut()[:225, 110:335].copy()).permute(2, 0, 1)[None].float() / 255
+    grown = F.interpolate(photograph, (SIDE, SIDE), mode="bicubic")[0].movedim(0, -1).clamp(0.1, 0.9)
+    stripes = torch.tensor([0.08, -0.08]).repeat(SIDE // 2)[:, None]
+    for part in (LEFT, RIGHT):
+        grown[part] += stripes[: part[1].stop - part[1].start]
+    return grown[None].contiguous()
+
+
+def restored(frames: Tensor, change: Callable[[Tensor], Tensor], degrees: float = 0) -> Tensor:
+    """``[H, W, 3]``: the frame after a network that does this to crops ``[N, 3, 512, 512]``."""
+    kind = Architecture("changing", lambda module, images, options: change(images), False, 512, False, 100, False)
+    restorer = Restorer(Network("changing", torch.nn.Conv2d(1, 1, 1), kind, 1), HOST)
+    return restore(frames, Faces(SIDE, SIDE, ((face(degrees),),)), restorer, HOST, SETTINGS).frames[0]
+
+
+def unchanged(crops: Tensor) -> Tensor:
+    return crops
+
+
+def blurred(crops: Tensor) -> Tensor:
+    return F.avg_pool2d(crops, 7, stride=1, padding=3, count_include_pad=False)
+
+
+def error(one: Tensor, other: Tensor, part: tuple[slice, slice]) -> float:
+    """In levels of 255, on average."""
+    return float((one[part] - other[part]).abs().mean()) * 255
+
+
+@pytest.mark.parametrize("degrees", [0, 20])
+def test_what_a_crop_cannot_hold_is_not_lost(portrait: Tensor, degrees: float) -> None:
+    done = restored(portrait, unchanged, degrees)
+    assert error(done, portrait[0], LEFT) < 0.5
+    assert error(done, portrait[0], (slice(None), slice(None))) < 0.1
+
+
+def test_what_the_restorer_changed_is_its_own(portrait: Tensor) -> None:
+    done = restored(portrait, blurred)
+    # The stripes are of 20 levels.
+    assert error(done, portrait[0], LEFT) > 15
+
+
+def test_one_side_may_change_and_the_other_keep_its_detail(portrait: Tensor) -> None:
+    half = torch.arange(512) < 256
+    done = restored(portrait, lambda crops: torch.where(half, blurred(crops), crops))
+    assert error(done, portrait[0], LEFT) > 15
+    assert error(done, portrait[0], RIGHT) < 0.5
+
+
+def test_noise_is_not_put_back(portrait: Tensor) -> None:
+    """As far as the crop cannot hold it; what it holds was for the restorer to take."""
+    plain = portrait.clone()
+    plain[0, 300:500] = plain[0, 299]
+    noise = torch.randn(plain.shape, generator=torch.Generator().manual_seed(4)) * 10 / 255
+    done = restored(plain + noise, unchanged)
+    middle = slice(200, 700), slice(200, 700)
+    assert error((plain + noise)[0], plain[0], middle) == pytest.approx(8, abs=0.2)
+    assert error(done, plain[0], middle) < 6.2
+
+
+def test_brightness_may_change_where_detail_is_kept(portrait: Tensor) -> None:
+    done = restored(portrait, lambda crops: crops * 0.9)
+    assert error(done, portrait[0] * 0.9, LEFT) < 1.5
+
+
+def test_numbers_that_are_none_beside_the_crop_stay_there(portrait: Tensor) -> None:
+    spoiled = portrait.clone()
+    spoiled[0, 5, 880] = math.nan
+    done = restored(spoiled, unchanged, 20)
+    assert int(done.isnan().any(-1).sum()) == 1
+    assert error(done, portrait[0], LEFT) < 0.5
