@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from ..models.inference import InvalidOutputError
 from ..pipeline import RefinementError, RestorationError
+from .console import warn
 from .images import ImageError, Picture, check_format, load_image
 from .inputs import Job, Plan
 
@@ -41,36 +41,43 @@ class Batch:
 
 @dataclass
 class Failures:
-    """Inputs on which something failed, and why. The work goes on with the others.
+    """Inputs on which something failed, and why. Each is told at once, and the work goes on with the others.
 
     Attributes:
-        problems: what was wrong before any picture was read.
         reasons: what went wrong, by input.
+        problems: what went wrong with no picture in particular.
     """
 
-    problems: tuple[str, ...] = ()
     reasons: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
 
     def add(self, job: Job, error: Exception) -> None:
-        self.reasons[str(job.source)] = _told(error)
+        source, reason = str(job.source), _told(error)
+        self.reasons[source] = reason
+        warn(reason if reason.startswith(f"{source}:") else f"{source}: {reason}")
 
     def add_all(self, jobs: Iterable[Job], error: Exception) -> None:
         for job in jobs:
             self.add(job, error)
 
-    def tell(self) -> int:
-        """Prints what failed and returns the exit code: 1 if anything did."""
-        for problem in self.problems:
-            print(problem, file=sys.stderr)
-        for source, reason in self.reasons.items():
-            print(reason if reason.startswith(f"{source}:") else f"{source}: {reason}", file=sys.stderr)
+    def complain(self, problem: str) -> None:
+        self.problems.append(problem)
+        warn(problem)
+
+    @property
+    def code(self) -> int:
+        """The exit code: 1 if anything failed."""
         return int(bool(self.reasons or self.problems))
 
 
-def tell_existing(plan: Plan) -> None:
-    """Prints which results are there already, before any picture is read."""
-    for path in plan.existing:
-        print(f"{path} is there already. Add --overwrite to replace it.", file=sys.stderr)
+def begin(todo: Plan) -> Failures:
+    """Tells which results are there already and which inputs lead nowhere, before any picture is read."""
+    failures = Failures()
+    for path in todo.existing:
+        warn(f"{path} is there already. Add --overwrite to replace it.")
+    for problem in todo.problems:
+        failures.complain(problem)
+    return failures
 
 
 def batches(jobs: Sequence[Job], size: int, failures: Failures, *, written: bool = True) -> Iterator[Batch]:

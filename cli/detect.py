@@ -9,9 +9,10 @@ from pathlib import Path
 from ..faces.described import as_data
 from ..models.weights import WeightsError
 from . import options
-from .batches import UNDONE, Failures, batches, tell_existing
+from .batches import UNDONE, batches, begin
+from .console import say
 from .inputs import InputError, plan_drawings, refuse_report
-from .json_report import finish, frame_described
+from .json_report import frame_described, reporting
 from .results import draw
 
 
@@ -35,19 +36,18 @@ def run(arguments: argparse.Namespace) -> int:
     except (InputError, OSError, WeightsError) as error:
         print(error, file=sys.stderr)
         return 1
-    tell_existing(todo)
-    failures = Failures(todo.problems)
-    frames = []
-    for batch in batches(todo.jobs, arguments.batch, failures, written=arguments.draw is not None):
-        try:
-            found = detector.detect(batch.frames, options.detection_of(arguments))
-        except UNDONE as error:
-            failures.add_all(batch.jobs, error)
-            continue
-        width, height = batch.size
-        for job, picture, faces in zip(batch.jobs, batch.pictures, found, strict=True):
-            kept = options.chosen(faces, width, height, arguments)
-            print(f"{job.source}: {len(kept)} face{'' if len(kept) == 1 else 's'}")
-            drawn = arguments.draw is not None and draw(job, picture, kept, failures)
-            frames.append(frame_described(job.source, job.target if drawn else None, width, height, map(as_data, kept)))
-    return finish(arguments.json, frames, failures)
+    failures = begin(todo)
+    with reporting(arguments.json, todo, failures) as told:
+        for batch in batches(todo.jobs, arguments.batch, failures, written=arguments.draw is not None):
+            try:
+                found = detector.detect(batch.frames, options.detection_of(arguments))
+            except UNDONE as error:
+                failures.add_all(batch.jobs, error)
+                continue
+            width, height = batch.size
+            for job, picture, faces in zip(batch.jobs, batch.pictures, found, strict=True):
+                kept = options.chosen(faces, width, height, arguments)
+                say(f"{job.source}: {len(kept)} face{'' if len(kept) == 1 else 's'}")
+                target = job.target if arguments.draw is not None and draw(job, picture, kept, failures) else None
+                told.append(frame_described(job.source, target, width, height, map(as_data, kept)))
+    return failures.code

@@ -56,13 +56,15 @@ class Plan:
 
     Attributes:
         jobs: in the order of the inputs, sorted by path within a folder or pattern.
-        existing: what is there already and would be overwritten, one for each picture that is not among the jobs.
+        existing: what is there already and would be overwritten, one for each picture of ``skipped``.
         problems: a sentence for each input that leads nowhere, where other inputs do.
+        skipped: the pictures that are not among the jobs for that reason.
     """
 
     jobs: tuple[Job, ...]
     existing: tuple[Path, ...] = ()
     problems: tuple[str, ...] = ()
+    skipped: tuple[Job, ...] = ()
 
 
 def find(inputs: Sequence[str]) -> Plan:
@@ -128,14 +130,14 @@ def plan(
     _refuse_shared_targets(jobs.values())
     _refuse_overwritten_inputs(jobs, there)
     todo: list[Job] = []
-    existing: list[Path] = []
+    existing: dict[Job, Path] = {}
     for job in jobs.values():
         first = next((path for path in (*job.files, *there.get(job, ())) if path.exists()), None)
         if first is None or overwrite:
             todo.append(job)
         else:
-            existing.append(first)
-    return Plan(tuple(todo), tuple(existing), tuple(problems))
+            existing[job] = first
+    return Plan(tuple(todo), tuple(existing.values()), tuple(problems), tuple(existing))
 
 
 def refuse_report(report: Path | None, todo: Plan) -> None:

@@ -15,10 +15,11 @@ from ..models.embedders import Embedder, load_embedder
 from ..models.weights import WeightsError
 from ..pipeline import FaceReport, Reference, report_caption, report_data, report_faces, report_text
 from . import options
-from .batches import UNDONE, Batch, Failures, batches, tell_existing
-from .images import ImageError, load_image
-from .inputs import InputError, plan_drawings, refuse_report
-from .json_report import finish, frame_described
+from .batches import UNDONE, Batch, Failures, batches, begin
+from .console import say
+from .images import ImageError, Picture, load_image
+from .inputs import InputError, Job, plan_drawings, refuse_report
+from .json_report import frame_described, reporting
 from .results import draw
 
 # The surer one first.
@@ -55,22 +56,25 @@ def run(arguments: argparse.Namespace) -> int:
     except (InputError, ImageError, OSError, WeightsError) as error:
         print(error, file=sys.stderr)
         return 1
-    tell_existing(todo)
-    failures = Failures(todo.problems)
-    frames: list[dict[str, object]] = []
-    for batch in batches(todo.jobs, arguments.batch, failures, written=arguments.draw is not None):
-        try:
-            reports = _reported(batch, tools, arguments)
-        except UNDONE as error:
-            failures.add_all(batch.jobs, error)
-            continue
-        for job, picture, told in zip(batch.jobs, batch.pictures, reports, strict=True):
-            _, *lines = report_text([told]).splitlines()
-            print(f"{job.source}: {len(told)} face{'' if len(told) == 1 else 's'}", *lines, sep="\n")
-            faces, captions = [one.face for one in told], [report_caption(one) for one in told]
-            drawn = arguments.draw is not None and draw(job, picture, faces, failures, captions)
-            frames.append(frame_described(job.source, job.target if drawn else None, *batch.size, report_data(told)))
-    return finish(arguments.json, frames, failures)
+    failures = begin(todo)
+    with reporting(arguments.json, todo, failures) as told:
+        for batch in batches(todo.jobs, arguments.batch, failures, written=arguments.draw is not None):
+            try:
+                reports = _reported(batch, tools, arguments)
+            except UNDONE as error:
+                failures.add_all(batch.jobs, error)
+                continue
+            for job, picture, faces in zip(batch.jobs, batch.pictures, reports, strict=True):
+                _, *lines = report_text([faces]).splitlines()
+                say("\n".join([f"{job.source}: {len(faces)} face{'' if len(faces) == 1 else 's'}", *lines]))
+                target = job.target if arguments.draw is not None and _drawn(job, picture, faces, failures) else None
+                told.append(frame_described(job.source, target, *batch.size, report_data(faces)))
+    return failures.code
+
+
+def _drawn(job: Job, picture: Picture, reports: Sequence[FaceReport], failures: Failures) -> bool:
+    faces, captions = [report.face for report in reports], [report_caption(report) for report in reports]
+    return draw(job, picture, faces, failures, captions)
 
 
 def _tools(arguments: argparse.Namespace) -> _Tools:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ..atomic import replacing
 from ..drawing import draw_faces, side_by_side
@@ -17,6 +16,7 @@ from ..faces.face import Face
 from ..faces.resizing import resize_frames_to
 from ..pipeline import Done, Outcome, outcome_reasons, outcome_summary
 from .batches import UNWRITTEN, Batch, Failures
+from .console import say
 from .images import ImageError, Picture, save_image
 from .inputs import Job
 from .json_report import frame_described, outcome_described
@@ -27,8 +27,8 @@ _CROP = 512
 
 def write_results(
     batch: Batch, frames: Tensor, outcomes: Sequence[Sequence[Outcome]], done: Done, failures: Failures
-) -> list[dict[str, object]]:
-    """Writes what came of a batch, tells how many faces that were, and gives what the report says of it.
+) -> Iterator[dict[str, object]]:
+    """Writes what came of a batch, tells how many faces that were, and gives what the report says of each picture.
 
     A picture that cannot be written is among the failures, and the others are written.
 
@@ -36,17 +36,15 @@ def write_results(
         frames: ``[B, H, W, 3]`` 0..1, of the pictures or larger.
         done: what is said of faces that were worked on.
     """
-    told: list[dict[str, object]] = []
     for index, (job, picture) in enumerate(zip(batch.jobs, batch.pictures, strict=True)):
         try:
-            told.append(write_result(job, picture, frames[index], outcomes[index]))
+            told = write_result(job, picture, frames[index], outcomes[index])
         except UNWRITTEN as error:
             failures.add(job, error)
         else:
+            yield told
             reasons = outcome_reasons(outcomes[index])
-            # Above the progress bar, if there is one.
-            tqdm.write(f"{job.source}: {outcome_summary(outcomes[index], done)}" + (f" ({reasons})" if reasons else ""))
-    return told
+            say(f"{job.source}: {outcome_summary(outcomes[index], done)}" + (f" ({reasons})" if reasons else ""))
 
 
 def write_result(job: Job, picture: Picture, pixels: Tensor, outcomes: Sequence[Outcome]) -> dict[str, object]:

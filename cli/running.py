@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ..models.host import TorchHost
 from ..pipeline import Done, Outcome
-from .batches import UNDONE, Failures, batches, tell_existing
+from .batches import UNDONE, batches, begin
 from .inputs import Plan
-from .json_report import finish
+from .json_report import reporting
 from .results import write_results
 
 
@@ -36,22 +36,21 @@ def work_through(
         size: pictures of a batch, at most.
         work: gets the frames of a batch.
         done: what is said of faces that were worked on.
-        report: where it is told what became of every face, if anywhere.
+        report: where it is told what became of every face, if anywhere; of what was done so far after Ctrl-C, too.
 
     Returns:
         The exit code: 0, or 1 where a picture failed.
     """
-    tell_existing(todo)
-    failures = Failures(todo.problems)
-    told: list[dict[str, object]] = []
+    failures = begin(todo)
     progress = host.progress(max(len(todo.jobs), 1), "pictures")
-    for batch in batches(todo.jobs, size, failures):
-        try:
-            with torch.inference_mode():
-                worked = work(batch.frames)
-        except UNDONE as error:
-            failures.add_all(batch.jobs, error)
-        else:
-            told += write_results(batch, worked.frames, worked.outcomes, done, failures)
-        progress.advance(len(batch.jobs))
-    return finish(report, told, failures)
+    with reporting(report, todo, failures) as told:
+        for batch in batches(todo.jobs, size, failures):
+            try:
+                with torch.inference_mode():
+                    worked = work(batch.frames)
+            except UNDONE as error:
+                failures.add_all(batch.jobs, error)
+            else:
+                told.extend(write_results(batch, worked.frames, worked.outcomes, done, failures))
+            progress.advance(len(batch.jobs))
+    return failures.code

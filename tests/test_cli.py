@@ -344,6 +344,46 @@ def test_ctrl_c_leaves_no_half_written_file(visage, photograph, tmp_path, monkey
     assert load_image(tmp_path / "out" / "a.png").pixels.shape == photograph.shape
 
 
+@pytest.mark.parametrize("command", ["restore", "detect", "report"])
+def test_ctrl_c_leaves_the_report_of_what_was_done_and_a_second_run_completes_it(
+    visage, photograph, tmp_path, monkeypatch, capsys, command
+) -> None:
+    from visage.models.detectors import Detector
+
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(b"nothing")
+    for name in ("b.png", "c.png", "d.png"):
+        save_image(tmp_path / "in" / name, Picture(photograph[280:, :100]))
+    whole, calls = Detector.detect, []
+
+    def interrupted(self, *arguments):
+        # By then the first failure is told.
+        assert calls or "a.png: no PNG" in capsys.readouterr().err
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return whole(self, *arguments)
+
+    monkeypatch.setattr(Detector, "detect", interrupted)
+    report = tmp_path / "told.json"
+    told = ["--report", report] if command == "restore" else ["--json", report, "--draw", tmp_path / "out"]
+    assert visage(command, tmp_path / "in", *told) == 130
+
+    def inputs(kind: str) -> list[str]:
+        return [Path(each["input"]).name for each in json.loads(report.read_text())[kind]]
+
+    assert (inputs("frames"), inputs("errors")) == (["b.png"], ["a.png"])
+    save_image(tmp_path / "in" / "a.png", Picture(photograph[280:, :100]))
+    assert visage(command, tmp_path / "in", *told) == 0
+    assert (sorted(inputs("frames")), inputs("errors")) == (["a.png", "b.png", "c.png", "d.png"], [])
+    # What a report said of other inputs, or of results elsewhere, is none of its business.
+    assert visage(command, tmp_path / "in" / "d.png", *told) == 0
+    assert inputs("frames") == ["d.png"]
+    report.write_text('{"frames": 3}')
+    assert visage(command, tmp_path / "in" / "a.png", *told) == 0
+    assert inputs("frames") == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
