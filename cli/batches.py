@@ -71,10 +71,12 @@ class Failures:
 
 
 def begin(todo: Plan) -> Failures:
-    """Tells which results are there already and which inputs lead nowhere, before any picture is read."""
+    """Tells which results are there, what was left out and which inputs lead nowhere, before any picture is read."""
     failures = Failures()
     for path in todo.existing:
         warn(f"{path} is there already. Add --overwrite to replace it.")
+    if todo.left_out is not None:
+        warn(todo.left_out)
     for problem in todo.problems:
         failures.complain(problem)
     return failures

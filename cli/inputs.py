@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from collections import Counter
@@ -10,8 +9,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..models.locations import as_meant
 from .images import SUFFIXES
+from .search import Search
 
 # Those of Job.crops_of.
 _CROP = re.compile(r"(.+)_face\d+_(?:before|after)\.png")
@@ -59,12 +58,14 @@ class Plan:
         existing: what is there already and would be overwritten, one for each picture of ``skipped``.
         problems: a sentence for each input that leads nowhere, where other inputs do.
         skipped: the pictures that are not among the jobs for that reason.
+        left_out: a line on what lies among the pictures and is none that can be taken, if there is any.
     """
 
     jobs: tuple[Job, ...]
     existing: tuple[Path, ...] = ()
     problems: tuple[str, ...] = ()
     skipped: tuple[Job, ...] = ()
+    left_out: str | None = None
 
 
 def find(inputs: Sequence[str]) -> Plan:
@@ -73,17 +74,12 @@ def find(inputs: Sequence[str]) -> Plan:
     Raises:
         InputError: nothing was found.
     """
-    sources: dict[tuple[int, int], Path] = {}
-    problems: list[str] = []
-    for given in inputs:
-        found = [source for source, _ in _expand(given, ())]
-        if not found:
-            problems.append(_nothing_at(given))
-        for source in found:
-            sources.setdefault(_identity(source), source)
-    if not sources:
-        raise InputError("\n".join(problems))
-    return Plan(tuple(Job(source, source) for source in sources.values()), problems=tuple(problems))
+    search = Search()
+    sources: dict[str, Path] = {}
+    for source, _ in _found(search, inputs):
+        sources.setdefault(_entry(source), source)
+    jobs = tuple(Job(source, source) for source in sources.values())
+    return Plan(jobs, problems=tuple(search.problems), left_out=search.left_out)
 
 
 def plan_drawings(inputs: Sequence[str], drawings: Path | None, *, overwrite: bool = False) -> Plan:
@@ -99,7 +95,7 @@ def plan(
     An input is a file (of any name), a folder (every picture in it and in its sub-folders) or a pattern with ``*``,
     ``?``, ``[...]`` or ``**``, for shells that leave patterns alone. Below folders and before the first wildcard of
     patterns, sub-folders are kept. Hidden files are left out, and so are the folders for results where they lie in an
-    input folder.
+    input folder, and folders that are links.
 
     Args:
         overwrite: replace what is there.
@@ -114,30 +110,20 @@ def plan(
     for folder in outputs:
         if folder.is_file() or (folder.suffix.lower() in SUFFIXES and not folder.is_dir()):
             raise InputError(f"Results go into a folder, and {folder} looks like a file. Name a folder.")
-    names: dict[tuple[int, int], tuple[Path, Path]] = {}
-    problems: list[str] = []
-    for given in inputs:
-        found = list(_expand(given, outputs))
-        if not found:
-            problems.append(_nothing_at(given))
-        for source, name in found:
-            # The same picture by two ways is one job.
-            names.setdefault(_identity(source), (source, name))
-    if not names:
-        raise InputError("\n".join(problems))
-    jobs = dict(zip(names, _jobs(names.values(), output, compare, crops), strict=True))
-    there = _crops_there(jobs.values())
-    _refuse_shared_targets(jobs.values())
+    search = Search(outputs)
+    jobs = tuple(_jobs(_distinct(_found(search, inputs)), output, compare, crops))
+    there = _crops_there(jobs)
+    _refuse_shared_targets(jobs)
     _refuse_overwritten_inputs(jobs, there)
     todo: list[Job] = []
     existing: dict[Job, Path] = {}
-    for job in jobs.values():
+    for job in jobs:
         first = next((path for path in (*job.files, *there.get(job, ())) if path.exists()), None)
         if first is None or overwrite:
             todo.append(job)
         else:
             existing[job] = first
-    return Plan(tuple(todo), tuple(existing.values()), tuple(problems), tuple(existing))
+    return Plan(tuple(todo), tuple(existing.values()), tuple(search.problems), tuple(existing), search.left_out)
 
 
 def refuse_report(report: Path | None, todo: Plan) -> None:
@@ -169,68 +155,36 @@ def _jobs(names: Collection[tuple[Path, Path]], output: Path, compare: bool, cro
         )
 
 
-def _expand(given: str, outputs: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
-    """The pictures of one input, each with its name below the output folder."""
-    path = as_meant(given)
-    if path.is_file():
-        yield path, Path(path.name)
-        return
-    base = path if path.is_dir() else _before_wildcards(path)
-    earlier_results = [output for output in outputs if not _lies_in(base, output)]
-    for source in _in_folder(path) if path.is_dir() else _matches(path):
-        if not any(_lies_in(source, results) for results in earlier_results):
-            yield source, source.relative_to(base)
+def _found(search: Search, inputs: Sequence[str]) -> list[tuple[Path, Path]]:
+    """All pictures with their names. Raises ``InputError`` where there are none."""
+    found = [picture for given in inputs for picture in search.pictures(given)]
+    if not found:
+        raise InputError("\n".join([*search.problems, *filter(None, [search.left_out])]))
+    return found
 
 
-def _in_folder(folder: Path) -> Iterator[Path]:
-    for here, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from filter(_is_picture, sorted(Path(here) / name for name in names))
+def _distinct(found: Iterable[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
+    """Each picture once, by whatever ways it was found. Links to it are pictures of their own, unless their results
+    have the same name as well."""
+    distinct: list[tuple[Path, Path]] = []
+    seen: set[object] = set()
+    for source, name in found:
+        keys = {_entry(source), (_identity(source), os.path.normcase(name))}
+        if not keys & seen:
+            distinct.append((source, name))
+        seen |= keys
+    return distinct
 
 
-def _matches(pattern: Path) -> Iterator[Path]:
-    """What a shell would make of a pattern, and the pictures in the folders among it."""
-    if not glob.has_magic(str(pattern)):
-        return
-    for match in sorted(map(Path, glob.glob(str(pattern), recursive=True))):  # noqa: PTH207 - Path's takes hidden files
-        if match.is_dir() and "**" not in pattern.parts:
-            yield from _in_folder(match)
-        elif _is_picture(match):
-            yield match
-
-
-def _lies_in(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
-
-
-def _before_wildcards(pattern: Path) -> Path:
-    """The leading folders of a pattern that have no wildcard in them."""
-    plain: list[str] = []
-    for part in pattern.parts[:-1]:
-        if glob.has_magic(part):
-            break
-        plain.append(part)
-    return Path(*plain)
-
-
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+def _entry(path: Path) -> str:
+    """The same for every way to one name in one folder."""
+    return os.path.normcase(path.parent.resolve() / path.name)
 
 
 def _identity(path: Path) -> tuple[int, int]:
-    """The same for every name of one file: links, other cases where these do not count, relative paths."""
+    """The same for every name of one file."""
     status = path.stat()
     return status.st_dev, status.st_ino
-
-
-def _nothing_at(given: str) -> str:
-    path = as_meant(given)
-    kinds = ", ".join(sorted(set(SUFFIXES)))
-    if path.is_dir():
-        return f"{given}: no pictures in this folder ({kinds})."
-    if glob.has_magic(given):
-        return f"{given}: no picture matches this pattern ({kinds})."
-    return f"{given}: no such file or folder."
 
 
 def _crops_there(jobs: Iterable[Job]) -> dict[Job, list[Path]]:
@@ -271,8 +225,9 @@ def _refuse_shared(first: Path, job: Job, path: Path) -> None:
         )
 
 
-def _refuse_overwritten_inputs(jobs: Mapping[tuple[int, int], Job], crops: Mapping[Job, Sequence[Path]]) -> None:
-    for job in jobs.values():
+def _refuse_overwritten_inputs(jobs: Collection[Job], crops: Mapping[Job, Sequence[Path]]) -> None:
+    inputs = {_identity(job.source) for job in jobs}
+    for job in jobs:
         for path in (*job.files, *crops.get(job, ())):
-            if path.exists() and _identity(path) in jobs:
+            if path.exists() and _identity(path) in inputs:
                 raise InputError(f"{path} is one of the inputs and would be overwritten. Choose another folder.")

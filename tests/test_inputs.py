@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from visage.cli.inputs import InputError, Job, plan
+from visage.cli.inputs import InputError, Job, find, plan
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -90,6 +91,56 @@ def test_the_same_picture_is_done_once(tmp_path: Path, out: Path) -> None:
     folder = touch(tmp_path / "in", "a.png")
     found = plan([str(folder / "a.png"), str(folder), str(folder / "*.png"), str(folder / "x" / ".." / "a.png")], out)
     assert names(found.jobs, out) == ["a.png"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
+def test_a_link_is_a_picture_of_its_own_unless_its_result_is_the_same(tmp_path: Path, out: Path) -> None:
+    folder = touch(tmp_path / "in", "a.png")
+    os.link(folder / "a.png", folder / "hard.png")
+    (folder / "soft.png").symlink_to("a.png")
+    expected = ["a.png", "hard.png", "soft.png"]
+    assert names(plan([str(folder), str(folder / "hard.png")], out).jobs, out) == expected
+    assert [job.source.name for job in find([str(folder), str(folder / "hard.png")]).jobs] == expected
+    (tmp_path / "more").mkdir()
+    os.link(folder / "a.png", tmp_path / "more" / "a.png")
+    (tmp_path / "way").symlink_to(folder)
+    given = [str(tmp_path / name / "a.png") for name in ("in", "more", "way")]
+    assert names(plan(given, out).jobs, out) == ["a.png"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
+def test_pictures_that_are_left_out_are_counted(tmp_path: Path, out: Path) -> None:
+    folder = touch(
+        tmp_path / "in", "a.png", "b.HEIC", "x/c.heic", "x/d.gif", "notes.txt", "a.xmp", ".e.gif", ".git/f.gif"
+    )
+    touch(folder / "out", "g.gif")
+    touch(tmp_path / "elsewhere", "h.png")
+    for name, target in (("dead.png", "nothing"), ("dead", "nothing"), ("dead.txt", "nothing"), ("h", "../elsewhere")):
+        (folder / name).symlink_to(target)
+    found = plan([str(folder)], folder / "out")
+    assert names(found.jobs, folder / "out") == ["a.png"]
+    assert found.left_out == "Left out: 1 .gif, 2 .heic, 2 dead links, 1 linked folder."
+    assert plan([str(folder / "a.png")], out).left_out is None
+    assert plan([str(folder / "*.*")], out).left_out == "Left out: 1 .heic, 1 dead link."
+    with pytest.raises(InputError, match=r"no pictures in this folder(.|\n)*Left out: 1 \.gif, 1 \.heic"):
+        find([str(folder / "x")])
+
+
+def test_a_folder_that_cannot_be_entered_is_told(tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = touch(tmp_path / "in", "a.png", "closed/b.png", "half/c.png", "half/d.png")
+    scandir, stat = os.scandir, Path.is_file
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", lambda path: refuse(path) if Path(path).name == "closed" else scandir(path))
+    monkeypatch.setattr(Path, "is_file", lambda path: refuse(path) if path.parent.name == "half" else stat(path))
+    found = plan([str(folder), str(folder / "half" / "c.png")], out)
+    assert names(found.jobs, out) == ["a.png"]
+    assert found.problems == (
+        f"{folder / 'closed'}: this folder cannot be entered (Permission denied).",
+        f"{folder / 'half'}: this folder cannot be entered (Permission denied).",
+    )
 
 
 def test_existing_results_are_left_out_unless_they_may_be_overwritten(tmp_path: Path, out: Path) -> None:
