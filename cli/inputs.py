@@ -103,8 +103,8 @@ def plan(
         crops: folder for crops of the faces. Pictures whose names differ in nothing but the suffix keep it there.
 
     Raises:
-        InputError: nothing was found, a folder for results is none, something written would overwrite an input, or
-            two inputs have the same result.
+        InputError: nothing was found, a folder for results is none or takes no files, something written would
+            overwrite an input, or two inputs have the same result.
     """
     outputs = [output] if crops is None else [output, crops]
     for folder in outputs:
@@ -123,6 +123,9 @@ def plan(
             todo.append(job)
         else:
             existing[job] = first
+    written = (path for job in todo for path in (*job.files, *filter(None, [job.crops])))
+    for folder in dict.fromkeys(path.parent for path in written):
+        _refuse_closed_folder(folder, f"No results can be written to {folder}")
     return Plan(tuple(todo), tuple(existing.values()), tuple(search.problems), tuple(existing), search.left_out)
 
 
@@ -132,13 +135,18 @@ def refuse_report(report: Path | None, todo: Plan) -> None:
         return
     if report.is_dir():
         raise InputError(f"The report is a file, and {report} is a folder. Name a file in it.")
-    above = next(folder for folder in report.absolute().parents if folder.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise InputError(f"No report can be written to {report}: {above} is no folder that takes files.")
+    _refuse_closed_folder(report.parent, f"No report can be written to {report}")
     if report.exists() and any(_identity(job.source) == _identity(report) for job in todo.jobs):
         raise InputError(f"{report} is one of the inputs and would be overwritten. Choose another name for the report.")
     if report.suffix.lower() in SUFFIXES:
         raise InputError(f"The report is JSON, and {report} is named as a picture is. Name it .json.")
+
+
+def _refuse_closed_folder(folder: Path, words: str) -> None:
+    """Raises ``InputError`` where no file can be put into a folder, or no such folder be made."""
+    above = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(f"{words}: {above} is no folder that takes files.")
 
 
 def _jobs(names: Collection[tuple[Path, Path]], output: Path, compare: bool, crops: Path | None) -> Iterator[Job]:

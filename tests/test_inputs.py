@@ -294,3 +294,20 @@ def test_the_output_must_be_a_folder(tmp_path: Path) -> None:
     for output in (folder / "file", folder / "result.png"):
         with pytest.raises(InputError, match="Name a folder"):
             plan([str(folder / "a.png")], output)
+
+
+def test_a_folder_for_results_that_takes_no_files_is_told_before_the_work(
+    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = touch(tmp_path / "in", "a.png", "x/b.png", "file")
+    with pytest.raises(InputError, match=r"No results can be written to .*file is no folder that takes files"):
+        plan([str(folder)], folder / "file" / "out")
+    with pytest.raises(InputError, match="No results can be written"):
+        plan([str(folder)], out, crops=folder / "file" / "crops")
+    (out / "x").mkdir(parents=True)
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != out / "x")
+    with pytest.raises(InputError, match=r"No results can be written to .*x: "):
+        plan([str(folder)], out)
+    assert names(plan([str(folder / "a.png")], out).jobs, out) == ["a.png"]
+    touch(out, "x/b.png")
+    assert names(plan([str(folder)], out).jobs, out) == ["a.png"]
