@@ -13,7 +13,7 @@ from pathlib import Path
 from ..models.catalogue import CATALOGUE, KINDS, Kind, KnownWeights, by_file_name, by_name, by_sha256, licence_line
 from ..models.convert import convert
 from ..models.download import DownloadError, download, sha256_of
-from ..models.locations import as_meant, available, find_weights, folder_for
+from ..models.locations import as_meant, available, close_names, find_weights, folder_for
 from ..models.weights import WeightsError
 from .options import Subparsers
 
@@ -144,7 +144,7 @@ def _get(arguments: argparse.Namespace) -> int:
 def _get_one(name: str, folder: Path | None, unverified: bool) -> None:
     known = by_name(name) or by_file_name(name)
     if known is None:
-        raise DownloadError(f"{name} is not in the catalogue. `visage models list` shows what is.")
+        raise DownloadError(f"{name} is not in the catalogue.{_meant(name)} `visage models list` shows what is.")
     if not known.urls:
         print(f"{known.name} comes with Visage: there is nothing to get.")
         return
@@ -163,6 +163,11 @@ def _get_one(name: str, folder: Path | None, unverified: bool) -> None:
     if not any(_attempt(partial(_download_with_bar, url, target, known)) for url in known.urls):
         raise DownloadError(f"{known.name} could not be downloaded.")
     print(f"{known.name}: {target}")
+
+
+def _meant(name: str) -> str:
+    close = close_names(name, (each for known in CATALOGUE for each in (known.name, known.file_name)))
+    return f" Did you mean {' or '.join(close)}?" if close else ""
 
 
 def _download_with_bar(url: str, target: Path, known: KnownWeights) -> None:

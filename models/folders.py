@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from .catalogue import Kind, by_file_name
+from .catalogue import Kind, KnownWeights, by_file_name
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,11 @@ SUFFIXES: dict[Kind, tuple[str, ...]] = {
 
 
 def may_be(kind: Kind, file_name: str) -> bool:
-    """Whether a file can be of that kind, by its name: not if the catalogue knows it to be of another.
-
-    Upscalers count as restorers, because they restore faces too.
-    """
+    """Whether a file can be of that kind, by its name: not if the catalogue knows it to be of another."""
     known = by_file_name(file_name)
-    fits = known is None or known.kind == kind or (kind, known.kind) == ("restorer", "upscaler")
-    return fits and PurePath(file_name).suffix.lower() in SUFFIXES[kind]
+    return (known is None or serves(known, kind)) and PurePath(file_name).suffix.lower() in SUFFIXES[kind]
+
+
+def serves(known: KnownWeights, kind: Kind) -> bool:
+    """Whether weights can be used as those of a kind. Upscalers restore faces too."""
+    return known.kind == kind or (kind, known.kind) == ("restorer", "upscaler")

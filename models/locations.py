@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePath
 
 from . import builtin
 from .catalogue import Kind, KnownWeights, by_file_name, by_name, of_kind
-from .folders import FOLDERS, SUFFIXES, may_be
+from .folders import FOLDERS, SUFFIXES, may_be, serves
 
 _CACHE_FOLDERS: dict[Kind, str] = {
     "detector": "detectors",
@@ -22,6 +22,15 @@ _CACHE_FOLDERS: dict[Kind, str] = {
 # Names of the Impact Pack begin here: bbox/face_yolov8m.pt. It is no folder of ComfyUI's, which looks into folders
 # within folders and would list all of bbox and segm twice.
 _ABOVE_FOLDERS: dict[Kind, tuple[str, ...]] = {"detector": ("ultralytics",)}
+# For who asks for weights of one kind where another is wanted.
+_USES: dict[Kind, str] = {
+    "detector": "a detector: use it as --detector",
+    "restorer": "a restorer: use it as --restorer",
+    "parser": "a parser: use it as --parser",
+    "embedder": "an embedder: use it as --embedder",
+    "upscaler": "an upscaler: use it as --upscaler or --restorer",
+}
+
 # Kinds of which weights come with Visage.
 _BUILT_IN: tuple[Kind, ...] = ("detector", "restorer")
 
@@ -127,14 +136,35 @@ def find_weights(name_or_path: str | Path, kind: Kind, extra: Sequence[Path] = (
     raise FileNotFoundError(_explain(str(name_or_path), kind, folders, files))
 
 
+def close_names(wanted: str, names: Iterable[str]) -> list[str]:
+    """Those of the names, three at most, that resemble what was typed: in any case, with or without a suffix."""
+    by_key: dict[str, str] = {}
+    for name in sorted(names):
+        for key in (name.lower(), _without_suffix(name)):
+            by_key.setdefault(key, name)
+    close = difflib.get_close_matches(wanted.lower(), by_key, n=6, cutoff=0.5)
+    return list(dict.fromkeys(by_key[key] for key in close))[:3]
+
+
+def _without_suffix(name: str) -> str:
+    path = PurePath(name.lower())
+    return path.stem if any(path.suffix in suffixes for suffixes in SUFFIXES.values()) else path.name
+
+
+def _known(wanted: str) -> KnownWeights | None:
+    """What the catalogue has of that name, be it that of a file without its suffix."""
+    return by_name(wanted) or by_file_name(wanted) or by_file_name(f"{wanted}.safetensors")
+
+
 def _explain(wanted: str, kind: Kind, folders: Sequence[Path], files: Sequence[Path]) -> str:
+    known = _known(wanted)
+    if known is not None and not serves(known, kind):
+        return f"{known.name} is {_USES[known.kind]}."
     lines = [f"No {kind} called {wanted}."]
-    known = by_name(wanted) or by_file_name(wanted)
     if known is not None:
         lines.append(f"Get it with:  visage models get {known.name}")
     else:
-        names = {path.name for path in files} | {entry.name for entry in of_kind(kind)}
-        close = difflib.get_close_matches(wanted, sorted(names), n=3, cutoff=0.5)
+        close = close_names(wanted, {path.name for path in files} | {entry.name for entry in of_kind(kind)})
         if close:
             lines.append(f"Did you mean {' or '.join(close)}?")
     if files:

@@ -154,6 +154,11 @@ def test_get_goes_on_after_an_unknown_name(
     assert (machine / "visage" / "restorers" / "small.pth").exists()
 
 
+def test_get_recognises_a_misspelt_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert visage("get", "codefromer") == 1
+    assert "Did you mean codeformer" in capsys.readouterr().err
+
+
 def test_get_reports_when_no_address_works(
     machine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

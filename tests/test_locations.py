@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from visage.models import builtin
-from visage.models.catalogue import by_name
+from visage.models.catalogue import Kind, by_name
 from visage.models.locations import available, cache_folder, find_weights, folder_for, search_folders
 
 
@@ -143,6 +143,32 @@ def test_a_misspelt_name_is_recognised(machine: Path) -> None:
         find_weights("my-own-restorr.pth", "restorer")
     with pytest.raises(FileNotFoundError, match="codeformer"):
         find_weights("codefromer", "restorer")
+
+
+def test_a_misspelt_name_is_recognised_in_any_case_and_without_its_suffix(machine: Path) -> None:
+    put(cache_folder() / "restorers", "My-Own-Restorer.safetensors")
+    with pytest.raises(FileNotFoundError, match=r"Did you mean My-Own-Restorer\.safetensors"):
+        find_weights("MYOWNRESTORER", "restorer")
+
+
+def test_the_stem_of_a_known_file_tells_how_to_get_it(machine: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"visage models get gfpgan-1\.4"):
+        find_weights("gfpganV1.4", "restorer")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kind", "words"),
+    [
+        ("realesr-general-x4v3", "parser", "an upscaler: use it as --upscaler or --restorer."),
+        ("GFPGANv1.4.pth", "detector", "a restorer: use it as --restorer."),
+        ("parsing_bisenet", "embedder", "a parser: use it as --parser."),
+    ],
+)
+def test_weights_of_another_kind_say_what_they_are_for(machine: Path, wanted: str, kind: Kind, words: str) -> None:
+    put(models(machine) / "upscale_models", "realesr-general-x4v3.pth")
+    with pytest.raises(FileNotFoundError) as failure:
+        find_weights(wanted, kind)
+    assert str(failure.value).endswith(f" is {words}")
 
 
 def test_empty_and_missing_folders_are_told_apart(machine: Path) -> None:
