@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -20,8 +23,11 @@ from ..models.inference import Precision
 from ..models.locations import available, find_weights
 from ..models.parsers import Parser, load_parser
 from ..models.restorers import Restorer, load_restorer
+from ..models.weights import WeightsError
 from .inputs import InputError
 from .setting_options import Group, add_settings, number, settings_from
+
+T = TypeVar("T")
 
 Subparsers = argparse._SubParsersAction  # the type has no public name
 
@@ -112,7 +118,8 @@ def parser_of(arguments: argparse.Namespace, host: TorchHost) -> Parser | None:
     """The parser, where the mask that was chosen needs one."""
     if arguments.mask_shape != "parse":
         return None
-    return load_parser(preferred_file(arguments.parser, "parser", _PARSERS, arguments.models), host)
+    load = partial(load_parser, host=host)
+    return load_preferred(arguments.parser, "parser", _PARSERS, arguments.models, load)
 
 
 def restorer_of(arguments: argparse.Namespace, host: TorchHost, precision: Precision = "fp32") -> Restorer:
@@ -133,18 +140,23 @@ def _restorer_file_of(arguments: argparse.Namespace) -> Path:
     return path
 
 
-def preferred_file(named: str | None, kind: Kind, preferred: Sequence[str], extra: Sequence[Path]) -> Path:
-    """The file that was named, else the first of the preferred ones that is there, else any of the kind.
+def load_preferred(
+    named: str | None, kind: Kind, preferred: Sequence[str], extra: Sequence[Path], load: Callable[[Path], T]
+) -> T:
+    """Loads the file that was named, else the first of the preferred ones that is there, else the first of any other
+    name that turns out to be of the kind.
 
     Raises:
         FileNotFoundError: there is none. The message says how to get one.
+        WeightsError: the file that was named, or a preferred one, cannot be used.
     """
     if named is not None:
-        return find_weights(named, kind, extra)
+        return load(find_weights(named, kind, extra))
     for name in preferred:
-        try:
-            return find_weights(name, kind, extra)
-        except FileNotFoundError:
-            continue
-    files = available(kind, extra)
-    return files[0] if files else find_weights(preferred[0], kind, extra)
+        with suppress(FileNotFoundError):
+            return load(find_weights(name, kind, extra))
+    for path in available(kind, extra):
+        # Files that nobody named: what is wrong with them is nobody's question.
+        with suppress(WeightsError, OSError):
+            return load(path)
+    return load(find_weights(preferred[0], kind, extra))

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -82,12 +83,13 @@ def _tools(arguments: argparse.Namespace) -> _Tools:
     detector = options.detector_of(arguments, host)
     if arguments.reference is None:
         return _Tools(detector, None, None)
-    path = options.preferred_file(arguments.embedder, "embedder", _EMBEDDERS, arguments.models)
+    load = partial(load_embedder, host=host)
+    embedder = options.load_preferred(arguments.embedder, "embedder", _EMBEDDERS, arguments.models, load)
     frames = load_image(arguments.reference).pixels[None]
     found = options.faces_of(frames, detector, arguments)
     if found.count == 0:
         raise InputError(f"There is no face in {arguments.reference} to compare with.")
-    return _Tools(detector, load_embedder(path, host), Reference(frames, found, by_place=False))
+    return _Tools(detector, embedder, Reference(frames, found, by_place=False))
 
 
 @torch.inference_mode()

@@ -59,3 +59,19 @@ def test_a_reference_without_a_face_or_an_embedder_is_refused(
     embedder = ["--embedder", str(data / "weights" / "MobileFaceNet.onnx")]
     assert main(["report", photograph, *given, *reference, *embedder]) == 1
     assert "There is no face in" in capsys.readouterr().err
+
+
+def test_files_of_unknown_names_are_tried_in_turn(
+    data: Path, given: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photograph = str(data / "photos" / "dlib_faces" / "2008_001322.jpg")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "a.pth").write_bytes(b"no weights")
+    arguments = ["report", photograph, *given, "--reference", photograph, "--models", str(tmp_path / "own")]
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert "visage models get arcface-ir-se50" in error
+    assert "a.pth is" not in error
+    (tmp_path / "own" / "b.onnx").write_bytes((data / "weights" / "MobileFaceNet.onnx").read_bytes())
+    assert main(arguments) == 0
+    assert "likely the same person" in capsys.readouterr().out
