@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .images import SUFFIXES
-from .search import Search
+from .search import Search, comparison_name
 
 # Those of Job.crops_of.
 _CROP = re.compile(r"(.+)_face\d+_(?:before|after)\.png")
@@ -154,11 +154,10 @@ def _jobs(names: Collection[tuple[Path, Path]], output: Path, compare: bool, cro
     alike = Counter(os.path.normcase(name.with_suffix("")) for _, name in names)
     for source, name in names:
         bare = name.with_suffix("")
-        comparison = name.with_name(f"{bare.name}_compare{name.suffix}")
         yield Job(
             source,
             output / name,
-            output / comparison if compare else None,
+            output / comparison_name(name) if compare else None,
             None if crops is None else crops / (bare if alike[os.path.normcase(bare)] == 1 else name),
         )
 

@@ -19,10 +19,13 @@ _OTHER_PICTURES = frozenset(
         *(".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw", ".raw"),
     )
 )
+_COMPARED = "_compare"
 
 
 class Search:
     """Looks for pictures, and remembers what it left out.
+
+    In folders and patterns ``NAME_compare`` beside ``NAME`` is no picture of its own.
 
     Args:
         outputs: folders for results, which are no inputs where they lie in an input folder.
@@ -96,8 +99,10 @@ class Search:
         suffix = path.suffix.lower()
         try:
             if suffix in SUFFIXES and path.is_file():
-                return True
-            if suffix in ("", *SUFFIXES) and path.is_symlink() and not path.exists():
+                if not _is_comparison(path):
+                    return True
+                self._left_out[path] = "comparison"
+            elif suffix in ("", *SUFFIXES) and path.is_symlink() and not path.exists():
                 self._left_out[path] = "dead link"
             elif suffix in _OTHER_PICTURES:
                 self._left_out[path] = suffix
@@ -110,6 +115,16 @@ class Search:
 
     def _complain(self, problem: str) -> None:
         self._problems[problem] = None
+
+
+def comparison_name(name: Path) -> Path:
+    """What the picture of before and after is called that lies beside a result of this name."""
+    return name.with_name(f"{name.stem}{_COMPARED}{name.suffix}")
+
+
+def _is_comparison(path: Path) -> bool:
+    result = path.stem.removesuffix(_COMPARED)
+    return result not in ("", path.stem) and path.with_name(f"{result}{path.suffix}").is_file()
 
 
 def _lies_in(path: Path, folder: Path) -> bool:

@@ -231,9 +231,21 @@ def test_comparisons_and_crops_keep_sub_folders_and_suffixes(tmp_path: Path, out
 )
 def test_nothing_else_is_written_to_the_same_file(tmp_path: Path, out: Path, names: tuple[str, ...]) -> None:
     folder = touch(tmp_path / "in", *names)
+    given = [str(folder / name) for name in names]
     with pytest.raises(InputError, match="would both be written to"):
-        plan([str(folder)], out, compare=True, crops=out, overwrite=True)
-    assert len(plan([str(folder)], out).jobs) == len(names)
+        plan(given, out, compare=True, crops=out, overwrite=True)
+    assert len(plan(given, out).jobs) == len(names)
+
+
+def test_comparisons_beside_their_results_are_no_inputs(tmp_path: Path, out: Path) -> None:
+    folder = touch(
+        tmp_path / "in", "a.png", "a_compare.png", "b_compare.png", "x/c.jpg", "x/c_compare.jpg", "_compare.png"
+    )
+    for given in (folder, folder / "**" / "*"):
+        found = plan([str(given)], out)
+        assert names(found.jobs, out) == ["_compare.png", "a.png", "b_compare.png", "x/c.jpg"]
+        assert found.left_out == "Left out: 2 comparisons."
+    assert names(plan([str(folder / "a_compare.png")], out).jobs, out) == ["a_compare.png"]
 
 
 @pytest.mark.parametrize("name", ["a_compare.png", "crops/a_face3_before.png"])
