@@ -83,11 +83,16 @@ def detection_of(arguments: argparse.Namespace) -> DetectionSettings:
     return DetectionSettings(confidence=arguments.confidence, rotations=arguments.rotations)
 
 
+def all_faces_of(frames: Tensor, detector: Detector, arguments: argparse.Namespace) -> Faces:
+    """The faces of frames ``[B, H, W, 3]``, whichever of them are asked for."""
+    height, width = frames.shape[1:3]
+    return Faces(width, height, tuple(map(tuple, detector.detect(frames, detection_of(arguments)))))
+
+
 def faces_of(frames: Tensor, detector: Detector, arguments: argparse.Namespace) -> Faces:
     """The faces of frames ``[B, H, W, 3]`` that are asked for."""
-    height, width = frames.shape[1:3]
-    found = detector.detect(frames, detection_of(arguments))
-    return Faces(width, height, tuple(tuple(chosen(faces, width, height, arguments)) for faces in found))
+    found = all_faces_of(frames, detector, arguments)
+    return found.with_frames(chosen(faces, found.width, found.height, arguments) for faces in found.frames)
 
 
 def chosen(faces: Sequence[Face], width: int, height: int, arguments: argparse.Namespace) -> list[Face]:

@@ -86,7 +86,8 @@ def _tools(arguments: argparse.Namespace) -> _Tools:
     load = partial(load_embedder, host=host)
     embedder = options.load_preferred(arguments.embedder, "embedder", _EMBEDDERS, arguments.models, load)
     frames = load_image(arguments.reference).pixels[None]
-    found = options.faces_of(frames, detector, arguments)
+    # Which faces are asked for says nothing of the picture that they are compared with.
+    found = options.all_faces_of(frames, detector, arguments)
     if found.count == 0:
         raise InputError(f"There is no face in {arguments.reference} to compare with.")
     return _Tools(detector, embedder, Reference(frames, found, by_place=False))

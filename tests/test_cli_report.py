@@ -48,6 +48,17 @@ def test_only_the_faces_that_are_asked_for_are_told(
     assert f"{photograph}: 1 face\n" in capsys.readouterr().out
 
 
+def test_which_faces_are_asked_for_says_nothing_of_the_reference(
+    data: Path, given: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photograph = data / "photos" / "dlib_faces" / "2008_001322.jpg"
+    with Image.open(photograph) as picture:
+        picture.resize((1500, 1125)).save(tmp_path / "large.png")
+    embedder = ["--embedder", str(data / "weights" / "MobileFaceNet.onnx"), "--reference", str(photograph)]
+    assert main(["report", str(tmp_path / "large.png"), *given, *embedder, "--min-face", "150"]) == 0
+    assert "likely the same person" in capsys.readouterr().out
+
+
 def test_a_reference_without_a_face_or_an_embedder_is_refused(
     data: Path, given: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
