@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
 from visage.cli.images import ImageError, Picture, load_image, save_image
+from visage.models.atomic import replacing
 
 RANDOM = np.random.default_rng(7)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -580,6 +581,16 @@ def test_no_half_written_file_is_left(
             save_image(tmp_path / name, Picture(torch.zeros(4, 4, 3)))
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     assert (tmp_path / "a.png").read_bytes() == before
+
+
+def test_two_programs_may_write_the_same_file_and_names_may_be_long(tmp_path: Path) -> None:
+    target = tmp_path / f"{'n' * 251}.png"
+    with replacing(target) as one, replacing(target) as other:
+        one.write_bytes(b"one")
+        other.write_bytes(b"other")
+    assert target.read_bytes() == b"one"
+    save_image(target, Picture(torch.zeros(4, 4, 3)))
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]
 
 
 def test_what_a_format_cannot_hold_is_told(tmp_path: Path) -> None:
