@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from .inputs import Job, Plan
 
 # What may come of working on pictures, besides results.
 UNDONE = (ValueError, RuntimeError, MemoryError, InvalidOutputError, RestorationError, RefinementError)
+# What may come of reading one picture.
+UNREAD = (ImageError, MemoryError, RuntimeError)
 # What may come of writing one picture, of drawing on it and of resizing it for that.
 UNWRITTEN = (ImageError, OSError, ValueError, RuntimeError, MemoryError)
 
@@ -74,7 +77,7 @@ def begin(todo: Plan) -> Failures:
     """Tells which results are there, what was left out and which inputs lead nowhere, before any picture is read."""
     failures = Failures()
     for path in todo.existing:
-        warn(f"{path} is there already. Add --overwrite to replace it.")
+        _tell_existing(path)
     if todo.left_out is not None:
         warn(todo.left_out)
     for problem in todo.problems:
@@ -82,25 +85,38 @@ def begin(todo: Plan) -> Failures:
     return failures
 
 
-def batches(jobs: Sequence[Job], size: int, failures: Failures, *, written: bool = True) -> Iterator[Batch]:
+def _tell_existing(path: Path) -> None:
+    warn(f"{path} is there already. Add --overwrite to replace it.")
+
+
+def batches(todo: Plan, size: int, failures: Failures, *, written: bool = True) -> Iterator[Batch]:
     """Reads pictures in their order, and gives neighbours of the same size together, ``size`` at most.
+
+    Pictures of which another program has written the result in the meantime are left out.
 
     Args:
         written: they are to be written again under their names. Those that cannot be are failures from the start.
     """
     waiting: list[tuple[Job, Picture]] = []
-    for job in jobs:
+    for job in todo.jobs:
+        there = None if todo.overwrite else next((path for path in job.files if path.exists()), None)
+        if there is not None:
+            _tell_existing(there)
+            continue
         try:
             picture = load_image(job.source)
             if written:
                 check_format(job.source, picture)
-        except ImageError as error:
+        except UNREAD as error:
             failures.add(job, error)
             continue
-        if waiting and (len(waiting) == size or picture.pixels.shape != waiting[0][1].pixels.shape):
+        if waiting and picture.pixels.shape != waiting[0][1].pixels.shape:
             yield _batch(waiting)
             waiting = []
         waiting.append((job, picture))
+        if len(waiting) == size:
+            yield _batch(waiting)
+            waiting = []
     if waiting:
         yield _batch(waiting)
 

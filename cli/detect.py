@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     failures = begin(todo)
     with reporting(arguments.json, todo, failures) as told:
-        for batch in batches(todo.jobs, arguments.batch, failures, written=arguments.draw is not None):
+        for batch in batches(todo, arguments.batch, failures, written=arguments.draw is not None):
             try:
                 found = detector.detect(batch.frames, options.detection_of(arguments))
             except UNDONE as error:

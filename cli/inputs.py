@@ -58,6 +58,7 @@ class Plan:
         existing: what is there already and would be overwritten, one for each picture of ``skipped``.
         problems: a sentence for each input that leads nowhere, where other inputs do.
         skipped: the pictures that are not among the jobs for that reason.
+        overwrite: results that are there, or come to be there before their picture's turn, are replaced.
         left_out: a line on what lies among the pictures and is none that can be taken, if there is any.
     """
 
@@ -65,6 +66,7 @@ class Plan:
     existing: tuple[Path, ...] = ()
     problems: tuple[str, ...] = ()
     skipped: tuple[Job, ...] = ()
+    overwrite: bool = False
     left_out: str | None = None
 
 
@@ -79,7 +81,7 @@ def find(inputs: Sequence[str]) -> Plan:
     for source, _ in _found(search, inputs):
         sources.setdefault(_entry(source), source)
     jobs = tuple(Job(source, source) for source in sources.values())
-    return Plan(jobs, problems=tuple(search.problems), left_out=search.left_out)
+    return Plan(jobs, problems=tuple(search.problems), overwrite=True, left_out=search.left_out)
 
 
 def plan_drawings(inputs: Sequence[str], drawings: Path | None, *, overwrite: bool = False) -> Plan:
@@ -126,7 +128,14 @@ def plan(
     written = (path for job in todo for path in (*job.files, *filter(None, [job.crops])))
     for folder in dict.fromkeys(path.parent for path in written):
         _refuse_closed_folder(folder, f"No results can be written to {folder}")
-    return Plan(tuple(todo), tuple(existing.values()), tuple(search.problems), tuple(existing), search.left_out)
+    return Plan(
+        tuple(todo),
+        tuple(existing.values()),
+        tuple(search.problems),
+        tuple(existing),
+        overwrite,
+        search.left_out,
+    )
 
 
 def refuse_report(report: Path | None, todo: Plan) -> None:

@@ -44,7 +44,7 @@ def work_through(
     failures = begin(todo)
     progress = host.progress(max(len(todo.jobs), 1), "pictures")
     with reporting(report, todo, failures) as told:
-        for batch in batches(todo.jobs, size, failures):
+        for batch in batches(todo, size, failures):
             try:
                 with torch.inference_mode():
                     worked = work(batch.frames)

@@ -229,6 +229,48 @@ def test_what_fails_on_one_picture_is_told_and_the_others_are_done(
     assert "b.png: CUDA error" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("error", [MemoryError("no room"), RuntimeError("not enough memory")])
+def test_a_picture_for_which_there_is_no_room_takes_no_other_with_it(
+    visage, photograph, tmp_path, monkeypatch, capsys, error
+) -> None:
+    for name in ("a.png", "b.png"):
+        save_image(tmp_path / "in" / name, Picture(photograph[280:, :100]))
+
+    def load(path: Path) -> Picture:
+        if path.name == "a.png":
+            raise error
+        return load_image(path)
+
+    monkeypatch.setattr("visage.cli.batches.load_image", load)
+    assert visage("restore", tmp_path / "in") == 1
+    assert f"a.png: {error}" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.png"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_result_that_comes_to_be_there_in_the_meantime_is_left_alone_unless_it_may_be_overwritten(
+    visage, photograph, tmp_path, monkeypatch, capsys, overwrite
+) -> None:
+    from visage.models.detectors import Detector
+
+    for name in ("a.png", "b.png", "c.png"):
+        save_image(tmp_path / "in" / name, Picture(photograph[280:, :100]))
+    whole = Detector.detect
+
+    def another_program_is_faster(*arguments):
+        if not (tmp_path / "out").exists():
+            (tmp_path / "out").mkdir()
+            (tmp_path / "out" / "b.png").write_bytes(b"theirs")
+        return whole(*arguments)
+
+    monkeypatch.setattr(Detector, "detect", another_program_is_faster)
+    assert visage("restore", tmp_path / "in", *(["--overwrite"] if overwrite else [])) == 0
+    told = capsys.readouterr()
+    assert ((tmp_path / "out" / "b.png").read_bytes() == b"theirs") != overwrite
+    assert ("b.png is there already" in told.err) != overwrite
+    assert len(told.out.splitlines()) == 2 + overwrite
+
+
 def test_a_full_disk_leaves_no_half_of_a_file_that_was_only_copied(
     visage, photograph, tmp_path, monkeypatch, capsys
 ) -> None:
