@@ -9,14 +9,35 @@ from collections.abc import Sequence
 
 from .. import __version__
 
+# What shells give for a program that was ended since nobody reads what it says: 128 + SIGPIPE.
+_UNHEARD = 141
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command. Returns 0 if all went well, 1 if something failed, 130 after Ctrl-C."""
+    """Runs one command. Returns 0 if all went well, 1 if something failed, 130 after Ctrl-C, and 141 where it ended
+    because nobody reads what it says."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Names of files may hold what the terminal cannot show.
             stream.reconfigure(errors="backslashreplace")
-    # Late, so that `import visage.cli` stays cheap and a wrong option is told at once.
+    try:
+        try:
+            return _run(argv)
+        finally:
+            # Here, where it can be answered, and not when Python ends.
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("Stopped. Finished pictures are kept.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        from .console import silence
+
+        silence(sys.stdout)
+        return _UNHEARD
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    # Late, so that `import visage.cli` stays cheap. It takes seconds, in which Ctrl-C may be pressed, too.
     from . import detect, models, refine, report, restore
 
     parser = argparse.ArgumentParser(prog="visage", description="Find, restore and refine faces in pictures.")
@@ -25,9 +46,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     for command in (restore, refine, detect, report, models):
         command.add_parser(commands)
     arguments = parser.parse_args(argv)
-    try:
-        code: int = arguments.run(arguments)
-    except KeyboardInterrupt:
-        print("Stopped. Finished pictures are kept.", file=sys.stderr)
-        return 130
+    code: int = arguments.run(arguments)
     return code

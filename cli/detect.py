@@ -10,7 +10,7 @@ from ..faces.described import as_data
 from ..models.weights import WeightsError
 from . import options
 from .batches import UNDONE, batches, begin
-from .console import say
+from .console import say, say_to_reader
 from .inputs import InputError, plan_drawings, refuse_report
 from .json_report import frame_described, reporting
 from .results import draw
@@ -37,6 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 1
     failures = begin(todo)
+    # Without files there is nothing to go on for where nobody reads.
+    tell = say_to_reader if arguments.draw is None and arguments.json is None else say
     with reporting(arguments.json, todo, failures) as told:
         for batch in batches(todo, arguments.batch, failures, written=arguments.draw is not None):
             try:
@@ -47,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
             width, height = batch.size
             for job, picture, faces in zip(batch.jobs, batch.pictures, found, strict=True):
                 kept = options.chosen(faces, width, height, arguments)
-                say(f"{job.source}: {len(kept)} face{'' if len(kept) == 1 else 's'}")
+                tell(f"{job.source}: {len(kept)} face{'' if len(kept) == 1 else 's'}")
                 target = job.target if arguments.draw is not None and draw(job, picture, kept, failures) else None
                 told.append(frame_described(job.source, target, width, height, map(as_data, kept)))
     return failures.code

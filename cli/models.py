@@ -228,6 +228,8 @@ def _attempt(action: Callable[[], None]) -> bool:
     """Whether it succeeded. What went wrong is told on stderr."""
     try:
         action()
+    except BrokenPipeError:
+        raise  # nobody reads what is printed
     except (DownloadError, WeightsError, OSError) as error:
         print(error, file=sys.stderr)
         return False

@@ -17,7 +17,7 @@ from ..models.weights import WeightsError
 from ..pipeline import FaceReport, Reference, report_caption, report_data, report_faces, report_text
 from . import options
 from .batches import UNDONE, Batch, Failures, batches, begin
-from .console import say
+from .console import say, say_to_reader
 from .images import ImageError, Picture, load_image
 from .inputs import InputError, Job, plan_drawings, refuse_report
 from .json_report import frame_described, reporting
@@ -58,6 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 1
     failures = begin(todo)
+    # Without files there is nothing to go on for where nobody reads.
+    tell = say_to_reader if arguments.draw is None and arguments.json is None else say
     with reporting(arguments.json, todo, failures) as told:
         for batch in batches(todo, arguments.batch, failures, written=arguments.draw is not None):
             try:
@@ -67,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
                 continue
             for job, picture, faces in zip(batch.jobs, batch.pictures, reports, strict=True):
                 _, *lines = report_text([faces]).splitlines()
-                say("\n".join([f"{job.source}: {len(faces)} face{'' if len(faces) == 1 else 's'}", *lines]))
+                tell("\n".join([f"{job.source}: {len(faces)} face{'' if len(faces) == 1 else 's'}", *lines]))
                 target = job.target if arguments.draw is not None and _drawn(job, picture, faces, failures) else None
                 told.append(frame_described(job.source, target, *batch.size, report_data(faces)))
     return failures.code

@@ -3,7 +3,11 @@
 import errno
 import io
 import json
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 
 import cv2
@@ -384,6 +388,62 @@ def test_ctrl_c_leaves_no_half_written_file(visage, photograph, tmp_path, monkey
     assert visage("restore", tmp_path / "in") == 130
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
     assert load_image(tmp_path / "out" / "a.png").pixels.shape == photograph.shape
+
+
+@pytest.mark.parametrize("module", ["visage.cli.restore", "visage.cli.models"])
+def test_ctrl_c_while_libraries_are_loaded_is_no_error_either(module, tmp_path, monkeypatch, capsys) -> None:
+    class Interrupting(MetaPathFinder):
+        def find_spec(self, name, *_):
+            if name == module:
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, module)
+    monkeypatch.delattr("visage.cli." + module.rpartition(".")[2])
+    monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
+    assert main(["models", "list"]) == 130
+    assert capsys.readouterr().err.startswith("Stopped.")
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Nobody reads what is printed, as after `| head`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as stream, redirect_stdout(stream):
+        yield
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no broken pipes on Windows")
+def test_where_nobody_reads_the_work_goes_on_if_it_leaves_files(visage, photograph, tmp_path, capsys) -> None:
+    for name in ("a.png", "b.png"):
+        save_image(tmp_path / "in" / name, Picture(photograph[280:, :100]))
+    with unheard():
+        assert visage("restore", tmp_path / "in") == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]
+    assert "BrokenPipe" not in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no broken pipes on Windows")
+@pytest.mark.parametrize("command", ["detect", "report"])
+def test_where_nobody_reads_the_work_goes_on_only_if_it_leaves_files(
+    visage, photograph, tmp_path, capsys, command
+) -> None:
+    save_image(tmp_path / "in" / "a.png", Picture(photograph[280:, :100]))
+    with unheard():
+        assert visage(command, tmp_path / "in") == 141
+        assert visage(command, tmp_path / "in", "--json", tmp_path / "told.json") == 0
+    assert len(json.loads((tmp_path / "told.json").read_text())["frames"]) == 1
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no broken pipes on Windows")
+@pytest.mark.parametrize("arguments", [["models", "list"], ["models", "verify"]])
+def test_a_list_that_nobody_reads_ends_quietly(arguments, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("COMFYUI_PATH", str(tmp_path / "none"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with unheard():
+        assert main(arguments) == 141
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("command", ["restore", "detect", "report"])
