@@ -41,10 +41,18 @@ def cache_folder() -> Path:
     ``$XDG_CACHE_HOME/visage`` or ``~/.cache/visage``; on Windows ``%LOCALAPPDATA%\\visage``.
     """
     if sys.platform == "win32":
-        base, usual = os.environ.get("LOCALAPPDATA"), Path.home() / "AppData" / "Local"
+        base, usual = os.environ.get("LOCALAPPDATA"), _home() / "AppData" / "Local"
     else:
-        base, usual = os.environ.get("XDG_CACHE_HOME"), Path.home() / ".cache"
+        base, usual = os.environ.get("XDG_CACHE_HOME"), _home() / ".cache"
     return (Path(base) if base else usual) / "visage"
+
+
+def _home() -> Path:
+    """The home folder; for somebody who has none, as in a container, a path at which nothing is nor can be."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path(os.devnull)
 
 
 def as_meant(path: str | Path) -> Path:
@@ -61,7 +69,7 @@ def as_meant(path: str | Path) -> Path:
 def comfyui_models() -> Path | None:
     """The models folder of a ComfyUI on this machine: ``$COMFYUI_PATH``, else where comfy-cli installs it."""
     named = os.environ.get("COMFYUI_PATH")
-    models = (as_meant(named) if named else Path.home() / "comfy" / "ComfyUI") / "models"
+    models = (as_meant(named) if named else _home() / "comfy" / "ComfyUI") / "models"
     return models if models.is_dir() else None
 
 

@@ -184,6 +184,18 @@ def test_a_folder_is_no_weight_file(machine: Path) -> None:
         find_weights(machine, "detector")
 
 
+def test_somebody_without_a_home_folder_has_what_comes_with_visage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(_: type[Path]) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", classmethod(homeless))
+    for name in ("COMFYUI_PATH", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    assert find_weights(builtin.DETECTOR, "detector").parent == builtin.FOLDER
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        find_weights("x", "upscaler")
+
+
 def test_downloads_go_to_comfyui_where_there_is_one(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = by_name("gfpgan-1.4")
     assert known is not None
