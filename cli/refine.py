@@ -26,11 +26,19 @@ from ..models.refiners.diffusers_engine import (
 )
 from ..models.restorers import Restorer
 from ..models.weights import WeightsError
-from ..pipeline import PromptSource, Refinement, RefineSettings, Wildcards, refine
+from ..pipeline import PromptSource, Refinement, RefineSettings, Wildcards, check_prompts, refine
 from . import options
 from .inputs import InputError, plan, refuse_report
 from .running import work_through
 from .setting_options import add_settings, settings_from
+
+# Of settings that elsewhere go with what is connected to a node.
+_TEXTS = {
+    "prompt": "What the faces shall be. [SEP] between the prompts of several faces, [SKIP] leaves one out.",
+    "negative_prompt": "What they shall not be.",
+    "restore": "When --restorer works, if it is given.",
+    "fidelity": "Of --restorer, where it knows one.",
+}
 
 
 def add_parser(subparsers: options.Subparsers[argparse.ArgumentParser]) -> None:
@@ -64,7 +72,7 @@ def add_parser(subparsers: options.Subparsers[argparse.ArgumentParser]) -> None:
         # There is no mask here.
         "shape": [choice for choice in shape.choices if choice != "mask"],
     }
-    add_settings(main, advanced, RefineSettings, choices)
+    add_settings(main, advanced, RefineSettings, choices, texts=_TEXTS)
     main.add_argument(
         "--wildcards", metavar="DIR", type=Path, action="append", default=[], help="lists of words for __name__"
     )
@@ -101,10 +109,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _tools(arguments: argparse.Namespace) -> _Tools:
-    """Raises ``ValueError`` where the model cannot do what is asked of it, before any picture is read; so does a
-    restorer by ``InputError``."""
-    host = options.host_of(arguments)
+    """Raises ``ValueError`` where a prompt cannot be read or the model cannot do what is asked of it, before any
+    picture is read; so does a restorer by ``InputError``."""
     settings = settings_from(arguments, RefineSettings)
+    missing = next((folder for folder in arguments.wildcards if not folder.is_dir()), None)
+    if missing is not None:
+        raise InputError(f"{missing}: no such folder, for --wildcards.")
+    source = PromptSource("", "", Wildcards.from_folders(arguments.wildcards))
+    check_prompts(settings.prompts, source)
+    host = options.host_of(arguments)
     precision = precision_on(host.device, arguments.precision)
     restorer = None if arguments.restorer is None else options.restorer_of(arguments, host)
     refiner = load_inpainter(arguments.model, host, precision, arguments.tokenizer)
@@ -116,7 +129,7 @@ def _tools(arguments: argparse.Namespace) -> _Tools:
         refiner,
         restorer,
         settings,
-        PromptSource("", "", Wildcards.from_folders(arguments.wildcards)),
+        source,
     )
 
 

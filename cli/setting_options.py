@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from ..fields import Setting, build, settings_of
@@ -24,6 +25,7 @@ def add_settings(
     kind: type,
     choices: Mapping[str, Sequence[str]] | None = None,
     only: Sequence[str] = (),
+    texts: Mapping[str, str] | None = None,
 ) -> None:
     """An option for each setting of a dataclass, in their order: its name with hyphens.
 
@@ -31,10 +33,12 @@ def add_settings(
         main, advanced: where options for everybody go, and those for who asks for more.
         choices: what may be chosen of settings for which that is known only here, such as samplers.
         only: names of those that are wanted; empty for all.
+        texts: what is told of settings of which another thing is true here than in a graph.
     """
-    known = choices or {}
+    known, told = choices or {}, texts or {}
     for setting in settings_of(kind, only):
-        _add(advanced if setting.advanced else main, setting, known.get(setting.name, setting.choices))
+        shown = replace(setting, help=told.get(setting.name, setting.help))
+        _add(advanced if setting.advanced else main, shown, known.get(setting.name, setting.choices))
 
 
 def settings_from(arguments: argparse.Namespace, kind: type[T]) -> T:

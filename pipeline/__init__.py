@@ -9,7 +9,7 @@ from .outcome import Outcome
 from .outcome_report import Done, outcome_reasons, outcome_report, outcome_summary
 from .prompts import PromptError, Wildcards
 from .refine_painting import RefinementError
-from .refine_plan import PromptSource
+from .refine_plan import PromptSource, check_prompts
 from .refine_settings import RefineSettings
 from .refining import Refinement, refine
 from .region_settings import RegionSettings, check_regions
@@ -34,6 +34,7 @@ __all__ = [
     "RestorationError",
     "RestoreSettings",
     "Wildcards",
+    "check_prompts",
     "check_regions",
     "face_regions",
     "outcome_reasons",

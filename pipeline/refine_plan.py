@@ -12,8 +12,8 @@ from ..faces.selection import SkipSettings, reasons_to_skip
 from ..faces.windows import Window, plan_window
 from ..models.refiners import LEAST_DENOISE, Refiner
 from .outcome import Outcome
-from .prompts import PromptError, Wildcards, prompts_for
-from .refine_settings import RefineSettings
+from .prompts import FacePrompt, PromptError, Wildcards, prompts_for
+from .refine_settings import PromptSettings, RefineSettings
 
 SEEDS = 2**64
 """Seeds are below this."""
@@ -112,12 +112,7 @@ def plan_frame(
     reasons = [reason or _nothing_acts(settings, refiner) for reason in reasons]
     chosen = [position for position, reason in enumerate(reasons) if reason is None]
     some = [found[position] for position in chosen]
-    texts = settings.prompts
-    prompts = prompts_for(texts.prompt, some, texts.seed, source.wildcards, source.base)
-    try:
-        negatives = prompts_for(texts.negative_prompt, some, texts.seed, source.wildcards, source.negative_base)
-    except PromptError as error:
-        raise PromptError(f"In the negative prompt: {error}") from error
+    prompts, negatives = _prompts(some, settings.prompts, source)
     works: list[Work] = []
     for position, face, prompt, negative in zip(chosen, some, prompts, negatives, strict=True):
         if prompt.skip:
@@ -134,6 +129,23 @@ def plan_frame(
     if works and settings.edge.merges:
         works = [_merged(works, frame, faces, refiner, settings)]
     return Plan(found, reasons, works)
+
+
+def check_prompts(settings: PromptSettings, source: PromptSource) -> None:
+    """Raises ``PromptError`` where a prompt cannot be read, before there are faces."""
+    _prompts((), settings, source)
+
+
+def _prompts(
+    faces: Sequence[Face], settings: PromptSettings, source: PromptSource
+) -> tuple[Sequence[FacePrompt], Sequence[FacePrompt]]:
+    """What the faces of a frame shall be, and what not."""
+    prompts = prompts_for(settings.prompt, faces, settings.seed, source.wildcards, source.base)
+    try:
+        negatives = prompts_for(settings.negative_prompt, faces, settings.seed, source.wildcards, source.negative_base)
+    except PromptError as error:
+        raise PromptError(f"In the negative prompt: {error}") from error
+    return prompts, negatives
 
 
 def _merged(works: Sequence[Work], frame: int, faces: Faces, refiner: Refiner, settings: RefineSettings) -> Work:

@@ -120,6 +120,29 @@ def test_what_cannot_be_done_is_told_in_a_sentence(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--prompt", "{a|b"], "prompt, line 1"),
+        (["--negative-prompt", "__nowhere__"], "In the negative prompt: "),
+        (["--wildcards", "nowhere"], "nowhere: no such folder, for --wildcards."),
+    ],
+)
+def test_what_prompts_are_made_of_is_looked_at_once_before_any_work(
+    refine: Callable[..., int],
+    source: Path,
+    arguments: list[str],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    later = source.with_name("later.png")
+    later.write_bytes(source.read_bytes())
+    monkeypatch.setattr("visage.cli.refine.load_inpainter", None)
+    assert refine(*arguments, more=(later,)) == 1
+    assert capsys.readouterr().err.count(words) == 1
+
+
 def test_a_restorer_that_fills_is_refused(
     refine: Callable[..., int],
     upscaler_file: Callable[..., Path],
@@ -136,6 +159,7 @@ def test_every_setting_is_an_option_with_its_bounds(capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit):
         main(["refine", "--help"])
     text = capsys.readouterr().out
+    assert "connected" not in text and "graph" not in text
     for setting in settings_of(RefineSettings):
         assert f"--{setting.name.replace('_', '-')}" in text
     for option, value, words in (
