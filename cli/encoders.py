@@ -57,6 +57,7 @@ def _pillow_options(fmt: Format, metadata: Metadata, lossless: bool) -> dict[str
             return _png_options(metadata)
         case "JPEG":
             options = {"quality": _QUALITY, "subsampling": 0, "dpi": metadata.dpi, **common}
+            options |= {"comment": metadata.comment, "extra": metadata.jpeg_segments()}
         case "WEBP":
             options = {"quality": _QUALITY, "lossless": lossless, "exact": True, **common}
         case _:

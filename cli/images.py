@@ -124,6 +124,8 @@ def save_image(path: Path, picture: Picture) -> None:
     check_format(path, picture)
     samples = _quantised(picture, 16 if picture.depth == 16 and fmt in ("PNG", "TIFF") else 8)
     metadata = picture.metadata.for_colours(1 if samples.shape[2] < 3 else 3)
+    if fmt == "JPEG":
+        metadata, _ = metadata.for_jpeg()
     try:
         coded = encode(samples, fmt, metadata, picture.lossless)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -137,6 +139,11 @@ def check_format(path: Path, picture: Picture) -> None:
     """Raises ``ImageError`` where the format that the suffix stands for cannot hold the picture."""
     if picture.alpha is not None and _format(path, picture) == "JPEG":
         raise ImageError(f"{path}: JPEG cannot hold the transparency of this picture. Name it .png or .webp.")
+
+
+def left_out(path: Path, picture: Picture) -> tuple[str, ...]:
+    """What of the metadata is too long for the format that the suffix stands for, and is not written."""
+    return picture.metadata.for_jpeg()[1] if _format(path, picture) == "JPEG" else ()
 
 
 def _format(path: Path, picture: Picture) -> Format:

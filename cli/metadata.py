@@ -1,4 +1,4 @@
-"""What travels with the pixels of a picture file: colour profile, EXIF, XMP, texts and resolution."""
+"""What travels with the pixels of a picture file: colours, EXIF, XMP, IPTC, texts and resolution."""
 
 from __future__ import annotations
 
@@ -23,6 +23,13 @@ _DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 33432)
 _PNG_XMP = "XML:com.adobe.xmp"
 # ImageMagick keeps EXIF there in PNG files. Pillow reads it.
 _PNG_RAW_EXIF = "Raw profile type exif"
+# Of the resources that Photoshop keeps in a JPEG those that describe the picture: IPTC, whether it is under copyright,
+# a link on that, and the digest of the IPTC. Others tell of the file as it was, such as a thumbnail.
+_RESOURCES = (0x0404, 0x040A, 0x040B, 0x0425)
+_PHOTOSHOP_MARK = b"Photoshop 3.0\x00"
+# Bytes in one segment of a JPEG beside its length (ITU-T T.81, B.1.1.4), and what stands before an XMP packet there.
+_SEGMENT = 65533
+_XMP_MARK = 29
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>))([1-8])")
 
 
@@ -36,6 +43,9 @@ class Metadata:
         xmp: an XMP packet.
         text: texts of a PNG by keyword. ComfyUI and others keep the workflow there.
         dpi: pixels per inch, across and down.
+        resources: those of Photoshop in a JPEG, by number; IPTC is the one 0x0404.
+        comment: of a JPEG.
+        colour_chunks: those of a PNG that say which colours the values stand for without a profile: gAMA, cHRM, sRGB.
     """
 
     icc: bytes | None = None
@@ -43,6 +53,16 @@ class Metadata:
     xmp: bytes | None = None
     text: dict[str, str] = field(default_factory=dict)
     dpi: tuple[float, float] | None = None
+    resources: dict[int, bytes] = field(default_factory=dict)
+    comment: bytes | None = None
+    colour_chunks: dict[bytes, bytes] = field(default_factory=dict)
+
+    def for_jpeg(self) -> tuple[Metadata, tuple[str, ...]]:
+        """Without what a JPEG has no room for, and the names of that."""
+        lengths = {"EXIF": len(self.marked_exif or b""), "XMP": len(self.xmp or b"") + _XMP_MARK}
+        too_long = tuple(name for name, length in lengths.items() if length > _SEGMENT)
+        exif, xmp = (None if name in too_long else kept for name, kept in (("EXIF", self.exif), ("XMP", self.xmp)))
+        return replace(self, exif=exif, xmp=xmp), too_long
 
     def for_colours(self, channels: int) -> Metadata:
         """Without the profile if it is made for another number of channels (ICC.1:2022, 7.2.6)."""
@@ -70,7 +90,19 @@ class Metadata:
             info.add_text(keyword, value)
         if self.xmp is not None:
             info.add_itxt(_PNG_XMP, self.xmp.decode("utf-8", "replace"))
+        for name, chunk in self.colour_chunks.items():
+            info.add(name, chunk)
         return info
+
+    def jpeg_segments(self) -> bytes | None:
+        """The resources of Photoshop as segments of a JPEG, one for each: so none has to be cut."""
+        segments = []
+        for number, data in self.resources.items():
+            block = struct.pack(">4sHHL", b"8BIM", number, 0, len(data)) + data + bytes(len(data) % 2)
+            body = _PHOTOSHOP_MARK + block
+            if len(body) <= _SEGMENT:
+                segments.append(struct.pack(">BBH", 0xFF, 0xED, len(body) + 2) + body)
+        return b"".join(segments) or None
 
 
 def read_metadata(image: Image) -> tuple[Metadata, int]:
@@ -83,7 +115,16 @@ def read_metadata(image: Image) -> tuple[Metadata, int]:
     xmp, orientation = _upright_xmp(_xmp_packet(image), orientation)
     for keyword in (_PNG_XMP, _PNG_RAW_EXIF):
         text.pop(keyword, None)
-    metadata = Metadata(image.info.get("icc_profile"), exif, xmp, text, _resolution(image))
+    metadata = Metadata(
+        image.info.get("icc_profile"),
+        exif,
+        xmp,
+        text,
+        _resolution(image),
+        _resources(image),
+        image.info.get("comment") if image.format in ("JPEG", "MPO") else None,
+        _colour_chunks(image) if image.format == "PNG" else {},
+    )
     return metadata, 1 if image.format == "TIFF" else orientation
 
 
@@ -157,3 +198,23 @@ def _resolution(image: Image) -> tuple[float, float] | None:
         return None  # Pillow reads 1 from a TIFF that tells nothing
     across, down = float(dpi[0]), float(dpi[1])
     return (across, down) if math.isfinite(across * down) and across > 0 and down > 0 else None
+
+
+def _resources(image: Image) -> dict[int, bytes]:
+    found = image.info.get("photoshop")
+    if image.format not in ("JPEG", "MPO") or not isinstance(found, dict):
+        return {}
+    return {number: found[number] for number in _RESOURCES if isinstance(found.get(number), bytes)}
+
+
+def _colour_chunks(image: Image) -> dict[bytes, bytes]:
+    """As they were: Pillow gives their numbers (PNG, 11.3.2)."""
+    chunks = {}
+    gamma, places, intent = (image.info.get(name) for name in ("gamma", "chromaticity", "srgb"))
+    if gamma is not None:
+        chunks[b"gAMA"] = struct.pack(">L", round(gamma * 100_000))
+    if places is not None and len(places) == 8:
+        chunks[b"cHRM"] = struct.pack(">8L", *(round(place * 100_000) for place in places))
+    if intent is not None:
+        chunks[b"sRGB"] = bytes([intent])
+    return chunks

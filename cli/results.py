@@ -16,8 +16,8 @@ from ..faces.face import Face
 from ..faces.resizing import resize_frames_to
 from ..pipeline import Done, Outcome, outcome_reasons, outcome_summary
 from .batches import UNWRITTEN, Batch, Failures
-from .console import say
-from .images import ImageError, Picture, save_image
+from .console import say, warn
+from .images import ImageError, Picture, left_out, save_image
 from .inputs import Job
 from .json_report import frame_described, outcome_described
 
@@ -62,6 +62,8 @@ def write_result(job: Job, picture: Picture, pixels: Tensor, outcomes: Sequence[
         _copy(job)
     else:
         save_image(job.target, _at_size(picture, pixels))
+        for name in left_out(job.target, picture):
+            warn(f"{job.target}: is without the {name} of the picture, which is too long for a JPEG.")
     if job.comparison is not None:
         both = side_by_side([_resized(picture.pixels, pixels), pixels])
         save_image(job.comparison, replace(picture, pixels=both, alpha=None))

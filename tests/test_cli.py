@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from visage.cli import main
 from visage.cli.images import Picture, load_image, save_image
 from visage.faces.resizing import resize_frames
@@ -100,6 +101,20 @@ def test_sixteen_bits_alpha_and_the_workflow_come_through(visage, photograph, tm
     assert result.metadata.text == {"workflow": "{}"}
     assert torch.equal(result.alpha, load_image(source).alpha)
     assert cv2.imread(str(tmp_path / "out" / "deep.png"), cv2.IMREAD_UNCHANGED).dtype == np.uint16
+
+
+def test_metadata_that_a_jpeg_has_no_room_for_is_told(visage, photograph, tmp_path, capsys) -> None:
+    from visage.cli.metadata import Metadata
+
+    exif = Image.Exif()
+    exif[0x010E] = "x" * 70_000
+    folder = tmp_path / "in"
+    save_image(folder / "long.png", Picture(photograph, metadata=Metadata(exif=exif.tobytes()[6:])))
+    (folder / "long.png").rename(folder / "long.jpg")
+    assert visage("restore", folder) == 0
+    assert "long.jpg: is without the EXIF of the picture" in capsys.readouterr().err
+    with Image.open(tmp_path / "out" / "long.jpg") as written:
+        assert "exif" not in written.info
 
 
 def test_a_black_and_white_photograph_stays_one(visage, photograph, tmp_path) -> None:

@@ -15,9 +15,9 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, IptcImagePlugin
 from PIL.PngImagePlugin import PngInfo
-from visage.cli.images import ImageError, Picture, load_image, save_image
+from visage.cli.images import ImageError, Picture, left_out, load_image, save_image
 from visage.models.atomic import replacing
 
 RANDOM = np.random.default_rng(7)
@@ -359,11 +359,70 @@ def test_profile_exif_and_resolution_are_kept(name: str, tmp_path: Path) -> None
             assert written.info["dpi"] == pytest.approx((300, 150), abs=0.02)
 
 
+IPTC = b"\x1c\x02\x05\x00\x05title\x1c\x02\x74\x00\x03who"
+
+
+def photoshop(resources: dict[int, bytes]) -> bytes:
+    """One segment as Photoshop writes it."""
+    blocks = (
+        struct.pack(">4sHHL", b"8BIM", number, 0, len(data)) + data + bytes(len(data) % 2)
+        for number, data in resources.items()
+    )
+    body = b"Photoshop 3.0\x00" + b"".join(blocks)
+    return struct.pack(">BBH", 0xFF, 0xED, len(body) + 2) + body
+
+
+def test_iptc_and_the_comment_of_a_jpeg_are_kept(tmp_path: Path) -> None:
+    extra = photoshop({0x0404: IPTC, 0x040A: b"\x01", 0x040C: b"the thumbnail"})
+    store(tmp_path / "a.jpg", noise(8, 8, 3), comment=b"made by hand", extra=extra, xmp=b"<x/>", icc_profile=SRGB)
+    for path in (again(tmp_path / "a.jpg"), again(again(tmp_path / "a.jpg"))):
+        with Image.open(path) as written:
+            assert written.info["photoshop"] == {0x0404: IPTC, 0x040A: b"\x01"}
+            assert written.info["comment"] == b"made by hand"
+            assert (written.info["xmp"], written.info["icc_profile"]) == (b"<x/>", SRGB)
+            assert IptcImagePlugin.getiptcinfo(written) == {(2, 5): b"title", (2, 116): b"who"}
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("grey", [False, True])
+def test_which_colours_a_png_without_a_profile_has_is_kept(deep: bool, grey: bool, tmp_path: Path) -> None:
+    info = PngInfo()
+    named = {
+        b"gAMA": struct.pack(">L", 100_000),
+        b"cHRM": struct.pack(">8L", *range(30_000, 38_000, 1000)),
+        b"sRGB": b"\1",
+    }
+    for name, chunk in named.items():
+        info.add(name, chunk)
+    picture = load_image(store(tmp_path / "a.png", noise(4, 4) if grey else noise(4, 4, 3), pnginfo=info))
+    save_image(
+        tmp_path / "b.png", Picture(picture.pixels, depth=16 if deep else 8, grey=grey, metadata=picture.metadata)
+    )
+    content = (tmp_path / "b.png").read_bytes()
+    found = chunks(content)
+    assert {name: found[name] for name in named} == named
+    assert max(content.index(name) for name in named) < content.index(b"IDAT")
+    assert np.array_equal(np.rint(load_image(tmp_path / "b.png").pixels.numpy() * 255), np.rint(levels(picture)))
+
+
+def test_exif_that_is_too_long_for_a_jpeg_is_left_out(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "x" * 70_000
+    store(tmp_path / "a.png", noise(8, 8, 3), exif=exif, icc_profile=SRGB)
+    picture = load_image(tmp_path / "a.png")
+    assert left_out(tmp_path / "b.jpg", picture) == ("EXIF",)
+    assert left_out(tmp_path / "b.png", picture) == ()
+    save_image(tmp_path / "b.jpg", picture)
+    with Image.open(tmp_path / "b.jpg") as written:
+        assert ("exif" in written.info, written.info["icc_profile"]) == (False, SRGB)
+
+
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif", "a.bmp"])
 def test_nothing_is_made_up(name: str, tmp_path: Path) -> None:
     picture = load_image(store(tmp_path / name, noise(5, 7, 3)))
     assert (picture.metadata.icc, picture.metadata.exif, picture.metadata.xmp) == (None, None, None)
     assert picture.metadata.text == {}
+    assert (picture.metadata.resources, picture.metadata.comment, picture.metadata.colour_chunks) == ({}, None, {})
     if name in ("a.png", "a.webp", "a.tif"):
         assert picture.metadata.dpi is None
 
