@@ -21,7 +21,7 @@ def add_parser(subparsers: options.Subparsers[argparse.ArgumentParser]) -> None:
     options.add_inputs(parser)
     options.add_selection(parser)
     parser.add_argument("--draw", metavar="DIR", type=Path, help="write pictures with the faces drawn on them here")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write boxes, scores and landmarks here")
+    options.add_report(parser, "write boxes, scores and landmarks here, as JSON")
     parser.add_argument("--overwrite", action="store_true", help="replace drawings that are there")
     parser.set_defaults(run=run)
 
@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Returns 0, or 1 where a picture failed."""
     try:
         todo = plan_drawings(arguments.inputs, arguments.draw, overwrite=arguments.overwrite)
-        refuse_report(arguments.json, todo)
+        refuse_report(arguments.report, todo)
         host = options.host_of(arguments)
         detector = options.detector_of(arguments, host)
     except (InputError, OSError, WeightsError) as error:
@@ -38,8 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     failures = begin(todo)
     # Without files there is nothing to go on for where nobody reads.
-    tell = say_to_reader if arguments.draw is None and arguments.json is None else say
-    with reporting(arguments.json, todo, failures) as told:
+    tell = say_to_reader if arguments.draw is None and arguments.report is None else say
+    with reporting(arguments.report, todo, failures) as told:
         for batch in batches(todo, arguments.batch, failures, written=arguments.draw is not None):
             try:
                 found = detector.detect(batch.frames, options.detection_of(arguments))

@@ -15,7 +15,7 @@ from ..models.convert import convert
 from ..models.download import DownloadError, download, sha256_of
 from ..models.locations import as_meant, available, close_names, find_weights, folder_for
 from ..models.weights import WeightsError
-from .options import Subparsers
+from .options import Subparsers, folder
 
 
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
@@ -40,8 +40,13 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     converts.add_argument("target", metavar="TARGET", type=Path, nargs="?", help="default: beside SOURCE")
     converts.add_argument("--overwrite", action="store_true", help="replace TARGET if it is there")
 
-    for command, use in ((lists, "look here first"), (gets, "put the files here"), (verifies, "look here first")):
-        command.add_argument("--models", metavar="DIR", type=Path, action="append", default=[], help=use)
+    for command in (lists, verifies):
+        command.add_argument(
+            "--models", metavar="DIR", type=folder, action="append", default=[], help="look here first"
+        )
+    gets.add_argument(
+        "--models", metavar="DIR", type=Path, action="append", default=[], help="put the files here, made if need be"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

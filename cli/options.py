@@ -24,6 +24,7 @@ from ..models.locations import available, find_weights
 from ..models.parsers import Parser, load_parser
 from ..models.restorers import Restorer, load_restorer
 from ..models.weights import WeightsError
+from .console import warn
 from .inputs import InputError
 from .setting_options import Group, add_settings, number, settings_from
 
@@ -38,12 +39,25 @@ _PARSERS = ("bisenet", "parsenet")
 def add_inputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders (with sub-folders) or patterns")
     parser.add_argument(
-        "--models", metavar="DIR", type=Path, action="append", default=[], help="look for weights here first"
+        "--models", metavar="DIR", type=folder, action="append", default=[], help="look for weights here first"
     )
     parser.add_argument("--device", metavar="D", help="cuda, cuda:1, mps or cpu; default: the best there is")
     parser.add_argument(
         "--batch", metavar="N", type=number(int, 1), default=1, help="pictures of one size that are read at once"
     )
+
+
+def folder(text: str) -> Path:
+    """Reads the value of an option for a folder that has to be there."""
+    if not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: no such folder")
+    return Path(text)
+
+
+def add_report(group: Group, text: str) -> None:
+    """An option that goes by two names: JSON is what it writes, a report what it is."""
+    kept = "; keeps what one that is there says of pictures that are left out now"
+    group.add_argument("--report", "--json", dest="report", metavar="FILE", type=Path, help=text + kept)
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
@@ -122,6 +136,8 @@ def detector_of(arguments: argparse.Namespace, host: TorchHost) -> Detector:
 def parser_of(arguments: argparse.Namespace, host: TorchHost) -> Parser | None:
     """The parser, where the mask that was chosen needs one."""
     if arguments.mask_shape != "parse":
+        if arguments.parser is not None:
+            warn("--parser does nothing without --mask parse.")
         return None
     load = partial(load_parser, host=host)
     return load_preferred(arguments.parser, "parser", _PARSERS, arguments.models, load)

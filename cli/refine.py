@@ -78,7 +78,7 @@ def add_parser(subparsers: options.Subparsers[argparse.ArgumentParser]) -> None:
     )
     main.add_argument("--restorer", metavar="NAME|FILE", help="restores the faces, too: see --restore")
     told = parser.add_argument_group("what else is written")
-    told.add_argument("--report", metavar="FILE", type=Path, help="what was done to every face, as JSON")
+    options.add_report(told, "what was done to every face, as JSON")
     told.add_argument("--compare", action="store_true", help="before and after side by side, beside each result")
     parser.set_defaults(run=run)
 

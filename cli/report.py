@@ -17,7 +17,7 @@ from ..models.weights import WeightsError
 from ..pipeline import FaceReport, Reference, report_caption, report_data, report_faces, report_text
 from . import options
 from .batches import UNDONE, Batch, Failures, batches, begin
-from .console import say, say_to_reader
+from .console import say, say_to_reader, warn
 from .images import ImageError, Picture, load_image
 from .inputs import InputError, Job, plan_drawings, refuse_report
 from .json_report import frame_described, reporting
@@ -34,7 +34,7 @@ def add_parser(subparsers: options.Subparsers[argparse.ArgumentParser]) -> None:
     parser.add_argument("--reference", metavar="PICTURE", type=Path, help="compare the faces with those of this one")
     parser.add_argument("--embedder", metavar="NAME|FILE", help="network for --reference; default: ArcFace, if found")
     parser.add_argument("--draw", metavar="DIR", type=Path, help="write pictures with the faces and words on them here")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write all numbers here")
+    options.add_report(parser, "write all numbers here, as JSON")
     parser.add_argument("--overwrite", action="store_true", help="replace drawings that are there")
     parser.set_defaults(run=run)
 
@@ -52,15 +52,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Returns 0, or 1 where a picture failed."""
     try:
         todo = plan_drawings(arguments.inputs, arguments.draw, overwrite=arguments.overwrite)
-        refuse_report(arguments.json, todo)
+        refuse_report(arguments.report, todo)
         tools = _tools(arguments)
     except (InputError, ImageError, OSError, WeightsError) as error:
         print(error, file=sys.stderr)
         return 1
     failures = begin(todo)
     # Without files there is nothing to go on for where nobody reads.
-    tell = say_to_reader if arguments.draw is None and arguments.json is None else say
-    with reporting(arguments.json, todo, failures) as told:
+    tell = say_to_reader if arguments.draw is None and arguments.report is None else say
+    with reporting(arguments.report, todo, failures) as told:
         for batch in batches(todo, arguments.batch, failures, written=arguments.draw is not None):
             try:
                 reports = _reported(batch, tools, arguments)
@@ -84,6 +84,8 @@ def _tools(arguments: argparse.Namespace) -> _Tools:
     host = options.host_of(arguments)
     detector = options.detector_of(arguments, host)
     if arguments.reference is None:
+        if arguments.embedder is not None:
+            warn("--embedder does nothing without --reference.")
         return _Tools(detector, None, None)
     load = partial(load_embedder, host=host)
     embedder = options.load_preferred(arguments.embedder, "embedder", _EMBEDDERS, arguments.models, load)

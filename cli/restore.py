@@ -46,7 +46,7 @@ def add_parser(subparsers: options.Subparsers[argparse.ArgumentParser]) -> None:
     )
     frame.add_argument("--upscaler", metavar="FILE", help="network for the background (Real-ESRGAN kind)")
     told = parser.add_argument_group("what else is written")
-    told.add_argument("--report", metavar="FILE", type=Path, help="what was done to every face, as JSON")
+    options.add_report(told, "what was done to every face, as JSON")
     told.add_argument(
         "--crops", metavar="DIR", type=Path, help="every restored face before and after, as aligned crops"
     )

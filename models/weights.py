@@ -51,6 +51,7 @@ DAMAGE = (
     struct.error,
     pickle.UnpicklingError,
 )
+_USUAL = frozenset((".safetensors", ".sft", ".pth", ".pt", ".ckpt", ".bin", ".pkl", ".onnx"))
 _TRY_AGAIN = "Delete it and download it again."
 
 
@@ -176,7 +177,12 @@ def names_asked_for(path: Path) -> frozenset[str]:
 
 
 def _damaged(path: Path) -> WeightsError:
-    return WeightsError(f"{path.name} is cut short or is no PyTorch file. {_TRY_AGAIN}")
+    return WeightsError(f"{path.name} is cut short or is no PyTorch file.{_advice(path)}")
+
+
+def _advice(path: Path) -> str:
+    """Only for what is meant to be a weight file: it may be somebody's photograph that is named by mistake."""
+    return f" {_TRY_AGAIN}" if path.suffix.lower() in _USUAL else ""
 
 
 def check_content(path: Path) -> None:
@@ -192,7 +198,7 @@ def check_content(path: Path) -> None:
     with path.open("rb") as file:
         start = file.read(64)
     if not start:
-        raise WeightsError(f"{path.name} is empty: the download failed. {_TRY_AGAIN}")
+        raise WeightsError(f"{path.name} is empty: the download failed.{_advice(path)}")
     if start.startswith(b"version https://git-lfs"):
         raise WeightsError(
             f"{path.name} is the pointer that Git LFS keeps in place of a file, not the weights. "
@@ -204,7 +210,7 @@ def check_content(path: Path) -> None:
             "Delete it and download it from the address of the file itself."
         )
     if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start):
-        raise WeightsError(f"{path.name} is a text file, not weights. {_TRY_AGAIN}")
+        raise WeightsError(f"{path.name} is a text file, not weights.{_advice(path)}")
 
 
 def _read_safetensors(path: Path) -> Weights:

@@ -545,6 +545,26 @@ def test_names_that_the_terminal_cannot_show(tmp_path, monkeypatch, where) -> No
     assert b"gesicht-\\xfc.png" in stream.buffer.getvalue()
 
 
+@pytest.mark.parametrize("command", ["restore", "detect", "report"])
+def test_a_report_goes_by_both_names(visage, photograph, tmp_path, command) -> None:
+    save_image(tmp_path / "in" / "a.png", Picture(photograph[280:, :100]))
+    for option in ("--report", "--json"):
+        told = tmp_path / f"{option}.json"
+        assert visage(command, tmp_path / "in", option, told, *["--overwrite"] * (command == "restore")) == 0
+        assert len(json.loads(told.read_text())["frames"]) == 1
+
+
+def test_options_that_do_nothing_are_told(visage, photograph, tmp_path, capsys) -> None:
+    save_image(tmp_path / "in" / "a.png", Picture(photograph[280:, :100]))
+    assert visage("restore", tmp_path / "in", "--parser", "bisenet") == 0
+    assert "--parser does nothing without --mask parse." in capsys.readouterr().err
+    assert visage("report", tmp_path / "in", "--embedder", "mobilefacenet") == 0
+    assert "--embedder does nothing without --reference." in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        visage("restore", tmp_path / "in", "--models", tmp_path / "typo")
+    assert "typo: no such folder" in capsys.readouterr().err
+
+
 def test_a_restorer_that_fills_is_refused(visage, photograph, tmp_path, filling, capsys) -> None:
     """There is nothing here that says what is hidden."""
     save_image(tmp_path / "in" / "a.png", Picture(photograph[280:, :100]))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from visage.cli import models as command
 from visage.models import catalogue
 from visage.models.catalogue import CATALOGUE, KnownWeights
@@ -210,3 +211,21 @@ def test_convert_writes_beside_the_source_and_never_over_a_file(
     assert visage("convert", machine / "w.pth", "--overwrite") == 0
     assert visage("convert", machine / "w.pth", machine / "x.safetensors") == 0
     assert visage("convert", machine / "missing.pth") == 1
+
+
+def test_nobody_is_told_to_delete_a_photograph(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (9, 9)).save(machine / "plain.png")
+    shutil.copy(machine / "plain.png", machine / "plain.pth")
+    assert visage("convert", machine / "plain.png") == 1
+    assert capsys.readouterr().err.strip() == "plain.png is cut short or is no PyTorch file."
+    assert visage("convert", machine / "plain.pth") == 1
+    assert "Delete it" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_not_there_is_refused_where_it_is_searched(
+    machine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("list", "verify"):
+        with pytest.raises(SystemExit):
+            visage(name, "--models", machine / "typo")
+        assert "typo: no such folder" in capsys.readouterr().err

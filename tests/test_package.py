@@ -64,6 +64,14 @@ print(module.WEB_DIRECTORY, pipeline.restore.__module__ == name + ".pipeline.res
     assert python(code, tmp_path).split() == ["./js", "True", "False"]
 
 
+@pytest.mark.parametrize("module", ["visage", "visage.cli"])
+def test_it_runs_as_a_module(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=True, cwd=ROOT.parent
+    )
+    assert done.stdout.startswith("visage ")
+
+
 def modules() -> list[Path]:
     parts = [ROOT / part if (ROOT / part).is_dir() else ROOT / f"{part}.py" for part in ALLOWED]
     return [path for part in parts for path in ([part] if part.suffix else sorted(part.rglob("*.py")))]
