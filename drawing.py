@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .faces.face import Face
+from .faces.face import Box, Face
 
 _COLOURS = ((255, 92, 92), (90, 200, 120), (80, 160, 255), (255, 190, 60), (200, 120, 255))
 
@@ -25,21 +25,51 @@ def draw_faces(frame: Tensor, faces: Sequence[Face], captions: Sequence[str] | N
     canvas = ImageDraw.Draw(picture)
     stroke = max(1, round(max(picture.size) / 400))
     font = ImageFont.load_default(size=max(10, 7 * stroke))
-    for face, words in zip(faces, captions or [f"{face.score:.2f}" for face in faces], strict=True):
-        colour = _COLOURS[face.index % len(_COLOURS)]
+    colours = [_COLOURS[face.index % len(_COLOURS)] for face in faces]
+    for face, colour in zip(faces, colours, strict=True):
         canvas.rectangle(face.box, outline=colour, width=stroke)
         if face.outline is not None and len(face.outline) > 2:
             canvas.line([*face.outline, face.outline[0]], fill=colour, width=stroke)
         for x, y in face.landmarks or ():
             canvas.ellipse((x - stroke, y - stroke, x + stroke, y + stroke), fill=colour)
-        caption = f"{face.index + 1}  {words}"
-        left, top, right, bottom = canvas.textbbox((0, 0), caption, font=font)
-        wide, tall = right - left + 4 * stroke, bottom - top + 3 * stroke
-        # What leaves the picture on the right is moved in as far as it goes.
-        x, y = max(min(face.box[0], picture.width - 1 - wide), 0), max(face.box[1] - tall, 0)
-        canvas.rectangle((x, y, x + wide, y + tall), fill=colour)
-        canvas.text((x + 2 * stroke - left, y + stroke - top), caption, fill=(0, 0, 0), font=font)
+    words = captions or [f"{face.score:.2f}" for face in faces]
+    texts = [f"{face.index + 1}  {said}" for face, said in zip(faces, words, strict=True)]
+    bounds = [canvas.textbbox((0, 0), text, font=font) for text in texts]
+    sizes = [(right - left + 4 * stroke, bottom - top + 3 * stroke) for left, top, right, bottom in bounds]
+    places = place_captions([face.box for face in faces], sizes, picture.width, picture.height)
+    for text, (left, top, _, _), place, colour in zip(texts, bounds, places, colours, strict=True):
+        canvas.rectangle(place, fill=colour)
+        canvas.text((place[0] + 2 * stroke - left, place[1] + stroke - top), text, fill=(0, 0, 0), font=font)
     return torch.from_numpy(np.asarray(picture).astype(np.float32) / 255)
+
+
+def place_captions(
+    boxes: Sequence[Box], sizes: Sequence[tuple[float, float]], width: int, height: int
+) -> list[tuple[float, float, float, float]]:
+    """Where the captions of faces go: above their boxes, or below where that covers less of faces and other captions.
+
+    Args:
+        boxes: of the faces, in pixels.
+        sizes: width and height of the captions, in pixels.
+        width, height: of the picture. What would leave it is moved in as far as it goes.
+
+    Returns:
+        Left, top, right and bottom of each.
+    """
+    placed: list[tuple[float, float, float, float]] = []
+    for box, (wide, tall) in zip(boxes, sizes, strict=True):
+        left = max(min(box[0], width - 1 - wide), 0)
+        tops = (max(top, 0) for top in (min(box[1], height) - tall, min(box[3], height - 1 - tall)))
+        places = [(left, top, left + wide, top + tall) for top in tops]
+        taken = [*boxes, *placed]
+        placed.append(min(places, key=lambda place: sum(_overlap(place, other) for other in taken)))
+    return placed
+
+
+def _overlap(one: Box, other: Box) -> float:
+    """Pixels that two boxes share."""
+    across, down = (min(one[axis + 2], other[axis + 2]) - max(one[axis], other[axis]) for axis in (0, 1))
+    return max(across, 0) * max(down, 0)
 
 
 def side_by_side(pictures: Sequence[Tensor], gap: int = 8) -> Tensor:
