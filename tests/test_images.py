@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, IptcImagePlugin
 from PIL.PngImagePlugin import PngInfo
+from visage.atomic import replacing
 from visage.cli.images import ImageError, Picture, left_out, load_image, save_image
-from visage.models.atomic import replacing
 
 RANDOM = np.random.default_rng(7)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
