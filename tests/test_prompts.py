@@ -250,3 +250,12 @@ def test_every_face_gets_the_prompt_of_its_label(prompts: dict[str, str], labels
     assume(prompts)
     text = "[LAB]" + "".join(f"\n[{label}] {prompt}" for label, prompt in prompts.items())
     assert texts(text, people(*labels)) == [prompts.get(label, "").strip() for label in labels]
+
+
+def test_lines_that_begin_with_a_hash_are_comments() -> None:
+    assert texts("# for the group\none [SEP]\n  # not [SKIP] [SEP] {here\n two") == ["one", "two", "two"]
+    assert texts("# [LAB]\n[DSC] 1 [SEP] 2 [SEP] 3") == ["3", "2", "1"]
+    assert texts("one\n#two\nthree # four") == ["one\n\nthree # four"] * 3
+    assert texts("one [SEP]\n#two\n[SKIP]") == ["one", None, None]
+    assert texts("# all of it", base="given") == ["given"] * 3
+    assert refused("# {a\n  # b\nc } d") == refused("\n\nc } d")

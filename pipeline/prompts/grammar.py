@@ -30,6 +30,9 @@ _BEGINNING = re.compile(rf"\s*\[({_FIRST})\]")
 _SEPARATOR = re.compile(r"\[SEP(?::([^\[\]]*))?\]")
 _LABEL = re.compile(rf"\[(?!(?:SEP|SKIP|STOP|PROMPT|{_FIRST})\])([\w. -]+)\]")
 
+# To the end of a line that begins with it, as in the Impact Pack. The line itself stays, for messages to count.
+_COMMENT = re.compile(r"^[^\S\n]*#[^\n]*", re.MULTILINE)
+
 # Tags that cannot stand inside a prompt, as a pattern.
 MISPLACED = rf"\[(?P<first>{_FIRST})\]|\[(?P<alone>SKIP|STOP)\]|(?P<between>\[SEP(?::[^\[\]]*)?\])"
 
@@ -110,11 +113,12 @@ class Script:
 
 
 def parse(text: str) -> Script:
-    """Splits a text into its prompts. What is inside of them is not looked at.
+    """Splits a text into its prompts, without its comments. What is inside of the prompts is not looked at.
 
     Raises:
         PromptError: tags contradict each other or are not complete.
     """
+    text = _COMMENT.sub("", text)
     whole = Passage(text, "prompt")
     chosen: str | None = None
     concat = False
