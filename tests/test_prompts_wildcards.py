@@ -211,3 +211,23 @@ def test_as_many_different_options_as_asked_for(options: list[str], count: int, 
     some = result.split(",") if result else []
     assert len(set(some)) == len(some) == min(count, len(options))
     assert set(some) <= set(options)
+
+
+def test_names_with_spaces_are_reached_with_hyphens_as_in_the_impact_pack_and_as_they_are(files) -> None:
+    wildcards = files(**{"hair colour": "red", "my lists__eye colour": "__hair colour__ and blue"})
+    for text in ("__hair-colour__", "__hair colour__", "__Hair Colour__"):
+        assert wildcards.expand(text, 0) == "red"
+    for text in ("__my-lists/eye-colour__", "__my lists/eye colour__", "__eye colour__", "__my lists/*__"):
+        assert wildcards.expand(text, 0) == "red and blue"
+    assert wildcards.expand(r"\__hair colour__, __ a __, __hair-colour__ __hair-colour__", 0) == (
+        "__hair colour__, __ a __, red red"
+    )
+
+
+def test_a_file_without_spaces_goes_before_one_with_them_in_the_same_folder(files, tmp_path: Path) -> None:
+    assert files(**{"a b": "spaces", "a-b": "hyphen"}).expand("__a-b__", 0) == "hyphen"
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "one" / "c d.txt").write_text("first")
+    (tmp_path / "two" / "c-d.txt").write_text("second")
+    assert Wildcards.from_folders([tmp_path / "one", tmp_path / "two"]).expand("__c-d__", 0) == "first"

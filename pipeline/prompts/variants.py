@@ -14,7 +14,7 @@ from random import Random
 
 from .grammar import MISPLACED, Passage, PromptError
 
-_NAME = r"__(?!_)[\w./*+\\-]+?(?<!_)__"
+_NAME = r"__(?!_)[\w./*+\\-](?:[\w./*+\\ -]*?[\w./*+\\-])??(?<!_)__"
 _TOKEN = re.compile(
     rf"(?P<escaped>\\(?:[{{}}|]|{_NAME}))"
     rf"|(?P<repeated>\d+#{_NAME})"
@@ -43,7 +43,7 @@ class Reference:
     """A wildcard, and where it was written: one line of the files of that name.
 
     Attributes:
-        name: in lower case, with slashes.
+        name: as :func:`file_name` gives it.
         passage, at: for messages.
     """
 
@@ -104,7 +104,13 @@ def references(template: Template) -> Iterator[Reference]:
 
 def mentioned(text: str) -> set[str]:
     """The names of the wildcards in a text, however long, without reading the rest of it."""
-    return {_normal(name) for name in _MENTIONED.findall(text)}
+    return {file_name(name[2:-2]) for name in _MENTIONED.findall(text)}
+
+
+def file_name(written: str) -> str:
+    """What a wildcard is known by: its path in lower case, with slashes, and with hyphens for spaces as in the Impact
+    Pack, whichever of them was written."""
+    return written.replace("\\", "/").replace(" ", "-").lower()
 
 
 def lottery(seed: int | str) -> Random:
@@ -167,7 +173,7 @@ class _Reader:
     def _part(self, found: re.Match[str], inside: bool) -> Part:
         written, at = found[0], found.start()
         if found["name"]:
-            return Reference(_normal(written), self.passage, at)
+            return Reference(file_name(written[2:-2]), self.passage, at)
         if found["escaped"]:
             # Outside of braces the bar is a character like any other, and so is the backslash in front of it.
             return written if written == "\\|" and not inside else written[1:]
@@ -205,7 +211,3 @@ class _Reader:
 
 def _joined(parts: list[Part]) -> Template:
     return tuple(part for part in parts if part)
-
-
-def _normal(name: str) -> str:
-    return name[2:-2].replace("\\", "/").lower()

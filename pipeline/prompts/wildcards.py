@@ -10,7 +10,20 @@ from pathlib import Path
 from random import Random
 
 from .grammar import Passage, PromptError
-from .variants import Choice, Option, Part, Reference, Template, lottery, mentioned, parse, pick, references, weighted
+from .variants import (
+    Choice,
+    Option,
+    Part,
+    Reference,
+    Template,
+    file_name,
+    lottery,
+    mentioned,
+    parse,
+    pick,
+    references,
+    weighted,
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +45,7 @@ class Wildcards:
     """Text files by name, each read when it is first needed. ``Wildcards()`` has none.
 
     Args:
-        files: by name: the path inside the folder without ``.txt``, in lower case, with slashes.
+        files: by name: the path inside the folder without ``.txt``, as :func:`~.variants.file_name` has it.
     """
 
     def __init__(self, files: Mapping[str, Path] | None = None) -> None:
@@ -44,12 +57,19 @@ class Wildcards:
     def from_folders(cls, folders: Iterable[Path]) -> Wildcards:
         """All ``.txt`` files of the folders and of the folders in them.
 
-        Of two files of one name that of the earlier folder is taken. A folder that is not there holds no files.
+        Of two files of one name that of the earlier folder is taken, within a folder one without spaces. A folder that
+        is not there holds no files.
         """
         files: dict[str, Path] = {}
         for folder in folders:
+            own: dict[str, tuple[bool, Path]] = {}
             for path in sorted(folder.rglob("*.txt")):
-                files.setdefault(path.relative_to(folder).with_suffix("").as_posix().lower(), path)
+                inside = path.relative_to(folder).with_suffix("").as_posix()
+                name, spaced = file_name(inside), " " in inside
+                if name not in own or own[name][0] > spaced:
+                    own[name] = spaced, path
+            for name, (_, path) in own.items():
+                files.setdefault(name, path)
         return cls(files)
 
     def expand(self, text: str, seed: int) -> str:
