@@ -220,6 +220,19 @@ def test_long_prompts_are_read_to_their_end_and_each_text_once(
     assert len(text._known) <= 2
 
 
+@pytest.mark.parametrize("kind", ["sd", "xl"])
+def test_after_the_word_break_a_new_piece_begins(load: Callable[[Kind], DiffusersRefiner], kind: Kind) -> None:
+    text = load(kind)._text
+    with torch.no_grad():
+        old, at_sea, broken, plain = text.encode(["old", "at sea", "old BREAK at sea BREAK", "old BREAKING at sea"])
+    assert torch.allclose(broken.words[:, :77], old.words[:, :77], atol=1e-5)
+    assert torch.allclose(broken.words[:, 77:], at_sea.words[:, :77], atol=1e-5)
+    assert plain.words.shape == broken.words.shape
+    assert not torch.allclose(plain.words[:, 77:], broken.words[:, 77:], atol=1e-3)
+    if broken.summary is not None:
+        assert torch.allclose(broken.summary, old.summary, atol=1e-5)
+
+
 class FullHost(TorchHost):
     """Tells what it was asked for, and has no room for a VAE at once."""
 

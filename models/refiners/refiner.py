@@ -64,7 +64,8 @@ class Repaint:
         mask: ``[H, W]`` 0..1, on the device of ``pixels``: where noise goes.
         window: where the crop lies in its frame, for whatever else refers to the frame (control images, areas).
         prompt: "" for what the engine was given. Where the engine's own prompt is no text, the mark ``[PROMPT]`` may
-            stand in it for that.
+            stand in it for that. What stands on both sides of the word ``BREAK`` is read apart
+            (:func:`~.pieces.pieces_of`).
         negative: likewise for what is not wanted.
         seed: of the noise, 0 <= seed < 2**64.
         denoise: for this crop; does not act where the refiner knows its noise levels.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...host import Host
+from ..pieces import pieces_of
 from .parts import TextPart
 
 # Texts that are remembered: those of one picture with many faces, and their negatives.
@@ -34,7 +35,8 @@ class Conditioning:
 class PromptEncoder:
     """The text encoders of one model. Each text is encoded once, as long as it is not too long ago.
 
-    Prompts that are longer than what an encoder reads at once are read in pieces of 75 tokens, one after the other.
+    Prompts that are longer than what an encoder reads at once are read in pieces of 75 tokens, one after the other;
+    after the word ``BREAK`` a new one begins.
     """
 
     def __init__(self, parts: Sequence[TextPart], host: Host, dtype: torch.dtype, is_sdxl: bool) -> None:
@@ -90,11 +92,12 @@ def _pieces(part: TextPart, text: str) -> list[list[int]]:
     """The tokens of a text in pieces, each begun, ended and filled up as the encoder knows it. No text is one piece."""
     tokenizer: Any = part.tokenizer
     config: Any = part.encoder.config
-    # verbose: it would warn of long texts, which are no trouble here.
-    tokens: list[int] = tokenizer(text, add_special_tokens=False, verbose=False).input_ids
     room = config.max_position_embeddings - 2
     pieces = []
-    for start in range(0, max(len(tokens), 1), room):
-        piece = [tokenizer.bos_token_id, *tokens[start : start + room], tokenizer.eos_token_id]
-        pieces.append(piece + [part.padding] * (room + 2 - len(piece)))
+    for passage in pieces_of(text):
+        # verbose: it would warn of long texts, which are no trouble here.
+        tokens: list[int] = tokenizer(passage, add_special_tokens=False, verbose=False).input_ids
+        for start in range(0, max(len(tokens), 1), room):
+            piece = [tokenizer.bos_token_id, *tokens[start : start + room], tokenizer.eos_token_id]
+            pieces.append(piece + [part.padding] * (room + 2 - len(piece)))
     return pieces
