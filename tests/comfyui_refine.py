@@ -354,6 +354,131 @@ def test_the_mark_joins_the_text_to_the_connected_prompt(pack: ModuleType) -> No
         Texts(tiny.Words(32)).conditioning("old [PROMPT]", graph)
 
 
+def test_a_text_replaces_the_words_and_leaves_what_else_is_said(pack: ModuleType) -> None:
+    from visage.nodes.refining.conditions import Texts
+
+    control, latent, old = object(), torch.zeros(1, 4, 8, 8), torch.zeros(1, 77)
+    kept = {
+        "control": control,
+        "guidance": 9.0,
+        "reference_latents": [latent],
+        "start_percent": 0.1,
+        "end_percent": 0.7,
+    }
+    worded = {"attention_mask": old, "cross_attn_controlnet": old, "pooled_output_controlnet": old}
+    graph = tiny.conditioning(5, **kept, **worded)
+    words = tiny.Words()
+    ((tokens, rest),) = Texts(words).conditioning("smile", graph)
+    (expected,) = words.encode_from_tokens_scheduled("smile")
+    assert torch.equal(tokens, expected[0])
+    assert rest.keys() == kept.keys() | {"pooled_output"}
+    assert all(rest[key] is kept[key] for key in kept)
+    assert torch.equal(rest["pooled_output"], expected[1]["pooled_output"])
+    assert graph[0][1].keys() == kept.keys() | worded.keys() | {"pooled_output"}
+
+
+def test_a_text_in_the_place_of_several_prompts_holds_everywhere_with_what_each_of_them_says(pack: ModuleType) -> None:
+    from visage.nodes.refining.conditions import Texts
+
+    def said(*given: dict[str, Any]) -> list[dict[str, Any]]:
+        graph = [pair for number, rest in enumerate(given) for pair in tiny.conditioning(number, **rest)]
+        found = Texts(tiny.Words()).conditioning("smile", graph)
+        assert all(torch.equal(tokens, found[0][0]) for tokens, _ in found)
+        return [{key: value for key, value in rest.items() if key != "pooled_output"} for _, rest in found]
+
+    control, mask = object(), torch.ones(1, 80, 112)
+    here, there = {"mask": mask, "mask_strength": 0.5}, {"area": (4, 4, 0, 0), "strength": 0.5}
+    assert said(here, there, {}) == [{}]
+    shared = {"control": control, "guidance": 3.5}
+    assert said(shared | here, shared | {"guidance": 7.0 / 2} | there) == [shared]
+    assert said(here, there | {"control": control}) == [{}, {"control": control}]
+    early, late = {"start_percent": 0.0, "end_percent": 0.5}, {"start_percent": 0.5, "end_percent": 1.0}
+    assert said(early, early | here, late | there) == [early, late]
+    assert said({"gligen": ("position", None, [])}) == [{}]
+
+
+def test_a_text_goes_by_the_prompts_whose_places_touch_the_crop(engine: Any) -> None:
+    import comfy.samplers
+
+    left, right = torch.zeros(1, 80, 112), torch.zeros(1, 80, 112)
+    left[..., :56], right[..., 56:] = 1, 1
+    positive = [*tiny.conditioning(5, mask=left, tag=1), *tiny.conditioning(7, mask=right, tag=2)]
+    given: list[list[int]] = []
+
+    class Watched(comfy.samplers.CFGGuider):
+        def inner_set_conds(self, conds: Any) -> None:
+            given.append([rest.get("tag") for _, rest in conds["positive"]])
+            super().inner_set_conds(conds)
+
+    frames, faces = frames_with_faces()
+    one = engine(positive=positive, clip=tiny.Words())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comfy.samplers, "CFGGuider", Watched)
+        refine(frames, faces, one, host(), settings(prompts=PromptSettings(prompt="smile")))
+    assert given == [[1], [2]]
+
+
+def test_hooks_of_the_graph_and_of_the_text_both_act(pack: ModuleType) -> None:
+    import comfy.hooks
+    from visage.nodes.refining.conditions import Texts
+
+    of_both, of_graph, of_text = (comfy.hooks.create_hook_lora({}, strength, 0.0) for strength in (1.0, 2.0, 3.0))
+
+    class Hooked(tiny.Words):
+        def encode_from_tokens_scheduled(self, tokens: str) -> list[list[Any]]:
+            ((made, rest),) = super().encode_from_tokens_scheduled(tokens)
+            return [[made, rest | {"hooks": of_both.clone_and_combine(of_text)}]]
+
+    graph = tiny.conditioning(5, hooks=of_both.clone_and_combine(of_graph))
+    for text in ("smile", "smile, [PROMPT]"):
+        ((_, rest),) = Texts(Hooked()).conditioning(text, graph)
+        assert [hook.strength_model for hook in rest["hooks"].hooks] == [1.0, 2.0, 3.0]
+    assert len(graph[0][1]["hooks"].hooks) == 2
+
+
+def test_texts_that_hooks_change_from_step_to_step_are_joined_step_by_step(pack: ModuleType) -> None:
+    from visage.nodes.refining.conditions import Texts
+
+    class Scheduled(tiny.Words):
+        def encode_from_tokens_scheduled(self, tokens: str) -> list[list[Any]]:
+            return [
+                [made, rest | {"clip_start_percent": start, "clip_end_percent": start + 0.5}]
+                for start in (0.0, 0.5)
+                for made, rest in super(Scheduled, self).encode_from_tokens_scheduled(f"{tokens} from {start}")
+            ]
+
+    def spans(found: Any) -> list[tuple[float, float]]:
+        return [(rest["clip_start_percent"], rest["clip_end_percent"]) for _, rest in found]
+
+    words, graph = Scheduled(), tiny.conditioning(5)
+    alone, joined = (Texts(words).conditioning(text, graph) for text in ("smile", "smile, [PROMPT]"))
+    assert spans(alone) == spans(joined) == [(0.0, 0.5), (0.5, 1.0)]
+    for (one, _), (two, _) in zip(alone, joined, strict=True):
+        assert torch.equal(two, torch.cat([one, graph[0][0]], 1))
+    assert not torch.equal(alone[0][0], alone[1][0])
+    # The prompt of the graph was read by the same CLIP: each of its texts is joined to the one of the same steps.
+    both = Texts(words).conditioning("smile, [PROMPT]", words.encode_from_tokens_scheduled("a face"))
+    assert spans(both) == [(0.0, 0.5), (0.5, 1.0)]
+
+
+def test_what_break_parts_is_read_apart_and_put_in_a_row(pack: ModuleType) -> None:
+    from visage.nodes.refining.conditions import Texts
+
+    words, graph = tiny.Words(), tiny.conditioning(5)
+    ((tokens, rest),) = Texts(words).conditioning("old BREAK\nat sea", graph)
+    assert words.texts == ["old", "at sea"]
+    first, second = (words.encode_from_tokens_scheduled(text)[0] for text in ("old", "at sea"))
+    assert torch.equal(tokens, torch.cat([first[0], second[0]], 1))
+    assert torch.equal(rest["pooled_output"], first[1]["pooled_output"])
+    ((tokens, _),) = Texts(words).conditioning("[PROMPT] BREAK old, BREAK", graph)
+    assert torch.equal(tokens, torch.cat([graph[0][0], words.encode_from_tokens_scheduled("old,")[0][0]], 1))
+    plain = tiny.Words()
+    Texts(plain).conditioning("break BREAKFAST", graph)
+    assert plain.texts == ["break BREAKFAST"]
+    for text in ("BREAK", " BREAK [PROMPT]"):
+        assert Texts(None).conditioning(text, graph) is graph
+
+
 def test_a_text_without_clip_is_an_error_that_says_so(engine: Any) -> None:
     with pytest.raises(ValueError, match="connect clip"):
         engine().repaint(a_repaint(prompt="a face"), Sampling(steps=1), Counter())
@@ -528,6 +653,33 @@ def test_a_control_sees_the_crop_while_sampling_and_nothing_given_changes(engine
         assert all(rest[key] is old_rest[key] for key in rest)
     assert model.model_options == options
     assert (model.patches, model.object_patches) == patches
+
+
+def test_a_control_acts_on_a_text_as_on_the_prompt_that_it_replaces(engine: Any) -> None:
+    import comfy.controlnet
+
+    batches: list[int] = []
+
+    class Watching(comfy.controlnet.ControlBase):
+        def copy(self) -> Any:
+            other = Watching()
+            self.copy_to(other)
+            return other
+
+        def get_control(self, x_noisy: Tensor, t: Any, cond: Any, batched_number: int, *rest: Any) -> None:
+            batches.append(batched_number)
+
+        def get_models(self) -> list[Any]:
+            return []
+
+    frames, faces = frames_with_faces()
+    control = Watching().set_cond_hint(frames[:1].movedim(-1, 1).contiguous())
+    graph = {"positive": tiny.conditioning(5, control=control), "negative": tiny.conditioning(6, control=control)}
+    for prompt in ("", "smile", "smile, [PROMPT]"):
+        batches.clear()
+        how = settings(max_faces=1, prompts=PromptSettings(prompt=prompt))
+        refine(frames, faces, engine(clip=tiny.Words(), **graph), host(), how)
+        assert batches == [2, 2], prompt
 
 
 # Progress, interrupts, memory

@@ -136,8 +136,9 @@ class ComfyRefiner:
                 raise ValueError(f"The connected guider has no {name} prompt that the text could replace: clear it.")
         placing = Placing(work.window, cell_of(self.vae))
         more = self._inpainting(work) if sampling.mode == "inpaint model" else {}
+        # Placed before they are worded: of prompts for parts of the frame a text goes by those that touch the crop.
         placed = {
-            name: placing.conditioning(self._texts.conditioning(texts.get(name, ""), given))
+            name: self._texts.conditioning(texts.get(name, ""), placing.conditioning(given))
             for name, given in self._given.items()
         }
         guider.inner_set_conds(
