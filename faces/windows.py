@@ -74,19 +74,20 @@ class WindowSettings:
     """How much of the frame a window shows, and at what size.
 
     Attributes:
-        guide_size: what the shorter side of the face's box (or of the whole crop) is enlarged to.
+        guide_size: what the shorter side of the whole crop (or of the face's box) is enlarged to.
         guide_by: which of the two.
-        max_size: no side of a crop becomes longer than this, except to reach the next multiple.
+        max_size: no side of a crop becomes longer than this, except to reach the next multiple; goes before
+            ``guide_size``.
         crop_factor: sides of the window over sides of the face's box.
         padding: frame pixels on each side on top of that.
         upright: whether the window turns with the face.
-        shrink: whether faces larger than the guide size are shrunk to it.
+        shrink: whether what is larger than the guide size is shrunk to it.
     """
 
     guide_size: int = setting(
-        512,
-        "The size at which the model draws: faces smaller than this are enlarged to it. 512 for SD 1.5; 1024 for SDXL "
-        "and later.",
+        1024,
+        "The size at which the model draws: the shorter side of a smaller crop is enlarged to it, as far as max_size "
+        "lets the longer one. 1024 for SDXL and later; 768 for SD 1.5.",
         low=64,
         high=4096,
         step=8,
@@ -99,16 +100,24 @@ class WindowSettings:
         step=0.1,
     )
     max_size: int = setting(
-        1024, "No side of a crop becomes longer than this.", low=64, high=8192, step=8, advanced=True
+        1024,
+        "No side of a crop becomes longer than this, whatever guide_size says.",
+        low=64,
+        high=8192,
+        step=8,
+        advanced=True,
     )
     guide_by: Literal["face", "crop"] = setting(
-        "face", "Whether the guide size is that of the face or of the whole crop.", advanced=True
+        "crop",
+        "crop: guide_size is that of the whole crop. face: that of the face in it, which takes a lower crop_factor or "
+        "a higher max_size.",
+        advanced=True,
     )
     padding: int = setting(0, "Pixels of the image added on each side of the crop.", low=0, high=1024, advanced=True)
     upright: bool = setting(True, "Turn faces that lie on their side upright while they are repainted.", advanced=True)
     shrink: bool = setting(
         False,
-        "Shrink faces that are larger than the guide size to it. Without this they are repainted at their own size.",
+        "Shrink what is larger than guide_size to it. Without this, large faces are repainted at their own size.",
         advanced=True,
     )
 

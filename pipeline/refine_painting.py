@@ -107,7 +107,7 @@ class Painter:
                 raise
             message = (
                 f"Out of memory at {work.name}, in a crop of {width}x{height}, even with the VAE in tiles. Lower "
-                "max_size, guide_size or crop_factor."
+                "max_size."
             )
             raise MemoryError(message) from error
         if painted.shape != repaint.pixels.shape:

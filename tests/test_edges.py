@@ -22,7 +22,7 @@ FACE = Face((270, 260, 330, 340), landmarks=LANDMARKS, outline=OUTLINE)
 
 
 def window_of(face: Face, roll: float | None = None, **how: object) -> Window:
-    plan = WindowSettings(guide_size=64, **how)  # type: ignore[arg-type]
+    plan = WindowSettings(guide_size=64, guide_by="face", **how)  # type: ignore[arg-type]
     return plan_window(0, face.box, roll, 700, 600, plan, 8)
 
 

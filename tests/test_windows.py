@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from visage.faces.face import Box
@@ -84,13 +84,46 @@ def test_sizes_follow_the_guide() -> None:
     def planned(**how: object) -> Window:
         return plan_window(0, box, None, 2000, 2000, WindowSettings(**how), 8)  # type: ignore[arg-type]
 
-    assert planned(max_size=8192).scale == pytest.approx(5.12)
-    assert (planned(max_size=8192).width, planned(max_size=8192).height) == (1536, 1848)
+    face = {"guide_size": 512, "guide_by": "face"}
+    assert planned(**face, max_size=8192).scale == pytest.approx(5.12)
+    assert (planned(**face, max_size=8192).width, planned(**face, max_size=8192).height) == (1536, 1848)
+    assert planned(**face).height == 1024
     assert planned().height == 1024
-    assert planned(guide_by="crop").width == 512
+    assert planned(guide_size=512).width == 512
     # A face that is larger than the guide keeps its pixels unless shrinking is asked for.
+    assert planned(guide_size=64, guide_by="face").scale == 1
+    assert planned(guide_size=64, guide_by="face", shrink=True).scale == pytest.approx(0.64)
     assert planned(guide_size=64).scale == 1
-    assert planned(guide_size=64, shrink=True).scale == pytest.approx(0.64)
+    assert planned(guide_size=64, shrink=True).width == 64
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    size=st.sampled_from([512, 768, 1024]),
+    width=st.floats(16, 500),
+    x=st.floats(0, 1),
+    y=st.floats(0, 1),
+    frame=st.sampled_from([(512, 512), (832, 1216), (1216, 832), (1920, 1080)]),
+)
+def test_at_the_defaults_the_guide_size_is_that_of_the_crop(
+    size: int, width: float, x: float, y: float, frame: tuple[int, int]
+) -> None:
+    """Of every crop that is enlarged; ``max_size`` goes first."""
+    across, down = frame
+    height = 1.27 * width
+    assume(width < across and height < down)
+    left, top = x * (across - width), y * (down - height)
+    box = (left, top, left + width, top + height)
+    window = plan_window(0, box, None, *frame, WindowSettings(guide_size=size), 8)
+    sides = sorted([window.width, window.height])
+    if window.scale > 1:
+        assert sides[0] < size + 8
+        assert sides[0] >= size or sides[1] >= 1024
+    # The face fills more of it with a lower factor.
+    closer = plan_window(0, box, None, *frame, WindowSettings(guide_size=size, crop_factor=2.0), 8)
+    assert closer.scale >= window.scale
+    if window.scale > 1 and 3 * height < down and 3 * width < across:
+        assert closer.scale > 1.4 * window.scale
 
 
 def test_a_large_face_gives_up_surroundings_before_pixels() -> None:
@@ -134,9 +167,9 @@ WINDOWS = [
     for box in ((150.0, 100.0, 250.0, 220.0), (-10.0, 5.0, 60.0, 80.0), (370.0, 260.0, 398.0, 297.0))
     for roll in (None, 33.0, -90.0, 171.0)
     for how in (
-        WindowSettings(),
-        WindowSettings(guide_size=64),
-        WindowSettings(guide_size=64, shrink=True, max_size=64),
+        WindowSettings(guide_size=512, guide_by="face"),
+        WindowSettings(guide_size=64, guide_by="face"),
+        WindowSettings(guide_size=64, guide_by="face", shrink=True, max_size=64),
     )
 ]
 
