@@ -563,6 +563,25 @@ def test_masks_of_conditionings_are_taken_along(pack: ModuleType) -> None:
     assert given[0][1]["mask"] is masks
 
 
+@pytest.mark.parametrize("size", [(64, 64), (240, 60), (160, 200)])
+def test_masks_of_other_proportions_lie_where_comfyui_lays_them(pack: ModuleType, size: tuple[int, int]) -> None:
+    import comfy.samplers
+    from visage.nodes.refining.placing import Placing
+
+    height, width = size
+    mask = torch.zeros(1, height, width)
+    mask[:, : height // 4, : width // 2] = 1
+    whole = Window(0, 200, 160, torch.eye(2, 3, dtype=torch.float64), 200, 160)
+    ((_, placed),) = Placing(whole, 8).conditioning(tiny.conditioning(1, mask=mask))
+    expected = [{"mask": mask}]
+    comfy.samplers.resolve_areas_and_cond_masks_multidim(expected, (160, 200), "cpu")
+    # As area and bilinear shrink differently, only where the mask is beyond doubt.
+    assert float(((placed["mask"] > 0.5) != (expected[0]["mask"] > 0.5)).float().mean()) < 0.01
+    assert placed["mask"][0, :36, :90].min() > 0.99
+    assert placed["mask"][0, 44:].max() < 0.01
+    assert placed["mask"][0, :, 110:].max() < 0.01
+
+
 def straight(scale: float = 2.0) -> Window:
     """Shows 64 x 64 pixels of a 200 x 160 frame from (40, 32) on."""
     shift = [(0.5 - at) * scale - 0.5 for at in (40, 32)]

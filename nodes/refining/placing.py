@@ -5,7 +5,7 @@ Everything is done on copies; the objects of the graph stay as they are.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import comfy.utils
 import torch
@@ -15,6 +15,8 @@ from ...faces.geometry import apply
 from ...faces.sampling import view
 from ...faces.windows import Window
 from .conditions import Conditioning
+
+Fit = Literal["center", "none"]
 
 # Cells that an area spans at the least, as in ComfyUI's own areas around masks.
 _LEAST_AREA = 8
@@ -47,16 +49,20 @@ class Placing:
         placed = [[tokens, here] for tokens, rest in pairs if (here := self._placed(rest)) is not None]
         return placed or [[tokens, self._placed(_without(rest, _PLACES))] for tokens, rest in pairs]
 
-    def planes(self, given: Tensor) -> Tensor:
-        """What the window shows of ``[..., H, W]`` that covers the frame, whatever its size: ``[..., h, w]``."""
+    def planes(self, given: Tensor, fit: Fit = "center") -> Tensor:
+        """What the window shows of ``[..., H, W]`` that covers the frame, whatever its size: ``[..., h, w]``.
+
+        Args:
+            fit: how ComfyUI fits it to a frame of other proportions: "center" cuts off what is too much, as with
+                control images, "none" stretches it, as with masks of prompts.
+        """
         window = self._window
         shape = given.shape[:-2]
         flat = given.float().reshape(1, -1, *given.shape[-2:])
         if flat.shape[-2:] != (window.frame_height, window.frame_width):
             shrinks = flat.shape[-1] > window.frame_width
-            # ComfyUI fits control images and masks to the frame in this way, too.
             flat = comfy.utils.common_upscale(
-                flat, window.frame_width, window.frame_height, "area" if shrinks else "bilinear", "center"
+                flat, window.frame_width, window.frame_height, "area" if shrinks else "bilinear", fit
             )
         # Bilinear: signed values and those above 1 stay what they are.
         seen = [
@@ -73,7 +79,7 @@ class Placing:
                 return None
             here["area"] = area
         if "mask" in here:
-            here["mask"] = self._of_frame(here["mask"].reshape(-1, *here["mask"].shape[-2:]))
+            here["mask"] = self._of_frame(here["mask"].reshape(-1, *here["mask"].shape[-2:]), "none")
             if not bool(here["mask"].any()):
                 return None
         if "control" in here:
@@ -87,10 +93,10 @@ class Placing:
             here["gligen"] = (kind, model, [(words, *box) for words, box in moved if box is not None])
         return here
 
-    def _of_frame(self, batch: Tensor) -> Tensor:
+    def _of_frame(self, batch: Tensor, fit: Fit = "center") -> Tensor:
         """``[N, ...]`` for the frames of a batch, repeated if there are fewer: the one of the window's frame."""
         chosen = self._window.frame % len(batch)
-        return self.planes(batch[chosen : chosen + 1])
+        return self.planes(batch[chosen : chosen + 1], fit)
 
     def _control(self, given: Any) -> Any:
         if id(given) not in self._controls:
