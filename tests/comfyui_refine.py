@@ -235,6 +235,44 @@ def test_inpainting_is_what_those_nodes_make_of_it(engine: Any, inpaint_model: A
     assert not torch.allclose(engine(model=inpaint_model).repaint(elsewhere, how, Counter()), expected, atol=1e-3)
 
 
+@pytest.mark.parametrize("mode", ["differential", "noise mask"])
+def test_a_model_for_inpainting_is_told_what_is_masked_in_every_mode(
+    engine: Any, inpaint_model: Any, vae: Any, mode: str
+) -> None:
+    from comfy_extras.nodes_differential_diffusion import DifferentialDiffusion
+
+    import nodes
+
+    work = a_repaint()
+    positive, negative, latent = nodes.InpaintModelConditioning().encode(
+        tiny.conditioning(5), tiny.conditioning(6), work.pixels[None], vae, work.mask[None]
+    )
+    patched = DifferentialDiffusion.execute(inpaint_model, 1.0).result[0] if mode == "differential" else inpaint_model
+    how = Sampling(steps=2, mode=mode)
+    expected = by_nodes(patched, vae, work, how, positive=positive, negative=negative, latent=latent)
+    painted = engine(model=inpaint_model).repaint(work, how, Counter())
+    torch.testing.assert_close(painted, expected, atol=1e-5, rtol=0)
+
+
+def test_flux_fill_is_told_what_is_masked_and_models_with_other_inputs_are_not(pack: ModuleType) -> None:
+    import comfy.model_base
+    from visage.nodes.refining.engine import _only_fills
+
+    def model(kind: type, channels: int, keys: tuple[str, ...] = ()) -> Any:
+        made = kind.__new__(kind)
+        torch.nn.Module.__init__(made)
+        made.concat_keys = keys
+        made.latent_format = SimpleNamespace(latent_channels=16)
+        made.model_config = SimpleNamespace(unet_config={"in_channels": channels})
+        return made
+
+    flux, wan = comfy.model_base.Flux, comfy.model_base.WAN21
+    # Flux, its control models with a picture beside the latent, Fill; videos from a picture.
+    assert [_only_fills(model(flux, channels)) for channels in (16, 32, 96)] == [False, False, True]
+    assert not _only_fills(model(wan, 36))
+    assert not _only_fills(model(comfy.model_base.BaseModel, 33, ("concat_image", "mask_inverted")))
+
+
 def test_a_model_that_is_not_for_inpainting_is_refused_that_mode(engine: Any) -> None:
     with pytest.raises(ValueError, match="needs a checkpoint made for inpainting; this BaseModel is none"):
         engine().repaint(a_repaint(), Sampling(steps=1, mode="inpaint model"), Counter())

@@ -28,8 +28,9 @@ class Sampling:
         sampler, scheduler: names of the engine's own.
         mode: how the mask acts. "noise mask" blends at every step; "differential" compares the mask with a threshold
             that falls from step to step (Levin and Fried, "Differential Diffusion", 2023), so that its soft edge is
-            repainted less; "inpaint model" also tells the model what is masked, for models made for it; "whole crop"
-            repaints all of it. In each of them only the mask's part is put back into the frame.
+            repainted less; "inpaint model" is the noise mask for models made for inpainting, and refuses others;
+            "whole crop" repaints all of it. Models made for inpainting are told what is masked in each of them. In each
+            of them only the mask's part is put back into the frame.
         differential: strength of "differential", 0 (as "noise mask") to 1.
     """
 

@@ -135,7 +135,7 @@ class ComfyRefiner:
             if text and name not in self._given:
                 raise ValueError(f"The connected guider has no {name} prompt that the text could replace: clear it.")
         placing = Placing(work.window, cell_of(self.vae))
-        more = self._inpainting(work) if sampling.mode == "inpaint model" else {}
+        more = self._inpainting(work, sampling)
         # Placed before they are worded: of prompts for parts of the frame a text goes by those that touch the crop.
         placed = {
             name: self._texts.conditioning(texts.get(name, ""), placing.conditioning(given))
@@ -149,13 +149,17 @@ class ComfyRefiner:
             guider.model_options = guider.model_options | options
         return guider
 
-    def _inpainting(self, work: Repaint) -> dict[str, Tensor]:
-        """What a model made for inpainting is told: the crop with the masked part grey, and the mask."""
-        if not _takes_masks(self._patcher.model):
+    def _inpainting(self, work: Repaint, sampling: Sampling) -> dict[str, Tensor]:
+        """What a model made for inpainting is told: the crop with the masked part grey, and the mask. Without it, it
+        would be shown what it is to fill in. Where all is masked there is nothing to tell."""
+        model = self._patcher.model
+        if sampling.mode == "inpaint model" and not _takes_masks(model):
             raise ValueError(
                 f'The mode "inpaint model" needs a checkpoint made for inpainting; this {self.name} is none. Choose '
                 "differential or noise mask."
             )
+        if sampling.mode != "inpaint model" and (sampling.mode == "whole crop" or not _only_fills(model)):
+            return {}
         kept = 1 - work.mask.round()[..., None]
         grey = torch.lerp(torch.full_like(work.pixels, 0.5), work.pixels, kept)
         return {
@@ -178,6 +182,22 @@ def _takes_masks(model: Any) -> bool:
         return True
     if type(model).concat_cond is comfy.model_base.BaseModel.concat_cond:
         return False
-    config = model.model_config.unet_config
-    channels = config.get("in_channels", config.get("in_dim"))
+    channels = _channels(model)
     return channels is None or channels > model.latent_format.latent_channels
+
+
+def _only_fills(model: Any) -> bool:
+    """Whether a model was made to fill in what is masked and nothing else: inpainting checkpoints of Stable Diffusion,
+    and Flux Fill. What others have inputs for may be something else, such as a control image."""
+    if "masked_image" in model.concat_keys:
+        return True
+    channels = _channels(model) if isinstance(model, comfy.model_base.Flux) else None
+    # The latent, the picture, and more for the mask.
+    return channels is not None and channels > 2 * model.latent_format.latent_channels
+
+
+def _channels(model: Any) -> int | None:
+    """Of the input of a model, where its kind says so."""
+    config = model.model_config.unet_config
+    channels: int | None = config.get("in_channels", config.get("in_dim"))
+    return channels
