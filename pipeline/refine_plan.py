@@ -186,10 +186,13 @@ def _seed(face: Face, settings: RefineSettings) -> int:
 
 
 def _denoise(face: Face, faces: Faces, settings: RefineSettings) -> float:
-    """The denoise for a face of its size (ADetailer's dynamic denoise power). Merged faces share one, and no size of
-    their own acts on it."""
+    """The denoise for a face of its size (ADetailer's dynamic denoise power), 1 at the most. Merged faces share one, and
+    no size of their own acts on it."""
     power = 0.0 if settings.edge.merges else settings.size_power
-    share = min(face.width * face.height / (faces.width * faces.height), 1.0)
+    denoise = settings.sampling.denoise
     if power == 0:
-        return settings.sampling.denoise
-    return settings.sampling.denoise * math.pow(1 - share if power > 0 else share, abs(power))
+        return denoise
+    rest = 1 - min(face.width * face.height / (faces.width * faces.height), 1.0)
+    if rest == 0:
+        return 0.0 if power > 0 else 1.0
+    return min(denoise * math.pow(rest, power), 1.0)

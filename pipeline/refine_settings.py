@@ -94,9 +94,9 @@ class RefineSettings:
         strength: how much of the result is blended in, 0..1.
         colour_match: how much of the colour of its surroundings a face is given, 0..1.
         cycles: how often each face is repainted, each time from the last result.
-        size_power: lowers the denoise for large faces: it is multiplied by ``(1 - face area / frame area) **
-            size_power`` (ADetailer's dynamic denoise power). Negative: lowers it for small ones,
-            ``(face area / frame area) ** -size_power``. Merged faces have one denoise, on which it does not act.
+        size_power: lowers the denoise for large faces, or raises it where negative: it is multiplied by ``(1 - face
+            area / frame area) ** size_power`` (ADetailer's dynamic denoise power), and 1 at the most.
+            Merged faces have one denoise, on which it does not act.
         restore: whether a connected restorer works on the faces before or after.
         fidelity: of that restorer.
         min_face: smaller faces are left alone, in frame pixels.
@@ -122,7 +122,7 @@ class RefineSettings:
     cycles: int = setting(1, "How often each face is repainted.", low=1, high=10, advanced=True)
     size_power: float = setting(
         0.0,
-        "Above 0: large faces get less denoise. Below 0: small ones do. 2 to 4 is usual, 0 is off.",
+        "Above 0: large faces get less denoise. Below 0: they get more. 2 to 4 is usual, 0 is off.",
         low=-10.0,
         high=10.0,
         step=0.1,

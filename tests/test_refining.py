@@ -208,15 +208,18 @@ def test_cycles_go_on_from_the_last_result() -> None:
     assert means[2] == pytest.approx(means[0] / 4, rel=0.02)
 
 
-@pytest.mark.parametrize(("power", "most"), [(2.0, "small"), (-1.0, "large")])
+@pytest.mark.parametrize(("power", "most"), [(2.0, "small"), (-0.5, "large"), (-1.0, "large"), (-10.0, "large")])
 def test_denoise_can_depend_on_the_size(power: float, most: str) -> None:
+    """ADetailer's formula, for either sign."""
     painter = Painter()
-    refine(picture(), faces_of(LEFT, (100, 20, 230, 180)), painter, HOST, settings_of(denoise=0.5, size_power=power))
-    small, large = (work.denoise for work in painter.works)
+    boxes = LEFT, (100, 20, 230, 180), (-10.0, -10.0, 260.0, 220.0)
+    refine(picture(), faces_of(*boxes), painter, HOST, settings_of(denoise=0.5, size_power=power))
+    small, large, *whole = (work.denoise for work in painter.works)
     assert (small > large) == (most == "small")
-    assert max(small, large) <= 0.5
-    share = 40 * 50 / (240 * 200)
-    assert small == pytest.approx(0.5 * (1 - share if power > 0 else share) ** abs(power))
+    for denoise, area in ((small, 40 * 50), (large, 130 * 160)):
+        assert denoise == pytest.approx(min(0.5 * (1 - area / (240 * 200)) ** power, 1))
+    # A face as large as the image.
+    assert whole == ([] if power > 0 else [1])
 
 
 def test_prompts_go_to_faces_in_reading_order() -> None:
