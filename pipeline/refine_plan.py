@@ -13,7 +13,7 @@ from ..faces.windows import Window, plan_window
 from ..models.refiners import LEAST_DENOISE, Refiner
 from .outcome import Outcome
 from .prompts import FacePrompt, PromptError, Wildcards, prompts_for
-from .refine_settings import PromptSettings, RefineSettings
+from .refine_settings import IMAGE_STRIDE, PromptSettings, RefineSettings
 
 SEEDS = 2**64
 """Seeds are below this."""
@@ -112,7 +112,9 @@ def plan_frame(
     reasons = [reason or _nothing_acts(settings, refiner) for reason in reasons]
     chosen = [position for position, reason in enumerate(reasons) if reason is None]
     some = [found[position] for position in chosen]
-    prompts, negatives = _prompts(some, settings.prompts, source)
+    texts = settings.prompts
+    first = _first_seed(frame, texts)
+    prompts, negatives = _prompts(some, texts, source, first)
     works: list[Work] = []
     for position, face, prompt, negative in zip(chosen, some, prompts, negatives, strict=True):
         if prompt.skip:
@@ -124,7 +126,8 @@ def plan_frame(
             continue
         roll = roll_of_face(face) if face.roll is None else face.roll
         window = plan_window(frame, face.box, roll, faces.width, faces.height, settings.window, refiner.multiple)
-        seed = _seed(face, settings) if prompt.seed is None else prompt.seed
+        own = first if texts.seeds == "all the same" else (first + face.index) % SEEDS
+        seed = own if prompt.seed is None else prompt.seed
         works.append(Work(window, (position,), (face,), prompt.text, negative.text, seed, denoise))
     if works and settings.edge.merges:
         works = [_merged(works, frame, faces, refiner, settings)]
@@ -133,16 +136,16 @@ def plan_frame(
 
 def check_prompts(settings: PromptSettings, source: PromptSource) -> None:
     """Raises ``PromptError`` where a prompt cannot be read, before there are faces."""
-    _prompts((), settings, source)
+    _prompts((), settings, source, settings.seed)
 
 
 def _prompts(
-    faces: Sequence[Face], settings: PromptSettings, source: PromptSource
+    faces: Sequence[Face], settings: PromptSettings, source: PromptSource, seed: int
 ) -> tuple[Sequence[FacePrompt], Sequence[FacePrompt]]:
-    """What the faces of a frame shall be, and what not."""
-    prompts = prompts_for(settings.prompt, faces, settings.seed, source.wildcards, source.base)
+    """What the faces of a frame shall be, and what not. The seed is that of the first of them."""
+    prompts = prompts_for(settings.prompt, faces, seed, source.wildcards, source.base)
     try:
-        negatives = prompts_for(settings.negative_prompt, faces, settings.seed, source.wildcards, source.negative_base)
+        negatives = prompts_for(settings.negative_prompt, faces, seed, source.wildcards, source.negative_base)
     except PromptError as error:
         raise PromptError(f"In the negative prompt: {error}") from error
     return prompts, negatives
@@ -180,9 +183,9 @@ def _nothing_acts(settings: RefineSettings, refiner: Refiner) -> str | None:
     return None
 
 
-def _seed(face: Face, settings: RefineSettings) -> int:
-    first, kind = settings.prompts.seed, settings.prompts.seeds
-    return first if kind == "all the same" else (first + face.index) % SEEDS
+def _first_seed(frame: int, settings: PromptSettings) -> int:
+    """Of the first face of a frame."""
+    return (settings.seed + frame * IMAGE_STRIDE) % SEEDS if settings.seeds == "each image and face" else settings.seed
 
 
 def _denoise(face: Face, faces: Faces, settings: RefineSettings) -> float:

@@ -9,6 +9,9 @@ from ..faces.windows import WindowSettings
 from ..fields import setting
 from ..models.refiners import Sampling
 
+IMAGE_STRIDE = 1000
+"""Between the seeds of two images where each has its own: so that a seed in a report can be read as image and face."""
+
 
 @dataclass(frozen=True)
 class PromptSettings:
@@ -17,7 +20,9 @@ class PromptSettings:
     Attributes:
         prompt, negative_prompt: texts in the language of :mod:`.prompts`; empty for the model's own prompt.
         seed: of the noise of the first face.
-        seeds: whether each face of a frame gets a seed of its own (``seed`` plus its ``index``), or all the same one.
+        seeds: whether each face of a frame gets a seed of its own (``seed`` plus its ``index``), or all
+            the same one. In these two, all frames have the same seeds, as suits a video; in the third those of a frame,
+            and what is drawn for it, begin :data:`IMAGE_STRIDE` after those of the one before.
     """
 
     prompt: str = setting(
@@ -34,9 +39,10 @@ class PromptSettings:
     seed: int = setting(
         0, "Where the noise comes from: the same seed gives the same face.", low=0, high=2**64 - 1, seed=True
     )
-    seeds: Literal["each face", "all the same"] = setting(
+    seeds: Literal["each face", "all the same", "each image and face"] = setting(
         "each face",
-        "each face: seed + its number, in reading order. all the same: one noise for all.",
+        "each face: seed + its number, in reading order. all the same: one noise for all. each image and face: 1000 "
+        "more for each further image of a batch, for words drawn by lot, too.",
         advanced=True,
     )
 

@@ -143,9 +143,33 @@ def test_every_choice_of_seeds_does_something() -> None:
     given = set()
     for choice in setting.choices:
         painter = Painter()
-        refine(picture(), faces_of(LEFT, RIGHT), painter, HOST, settings_of(seed=100, seeds=choice))
+        faces = Faces(240, 200, faces_of(LEFT, RIGHT).frames * 2)
+        refine(picture(2), faces, painter, HOST, settings_of(seed=100, seeds=choice))
         given.add(tuple(work.seed for work in painter.works))
     assert len(given) == len(setting.choices)
+
+
+def test_images_of_a_batch_are_drawn_alike_or_each_for_itself() -> None:
+    def drawn(seeds: str, **how: object) -> tuple[list[int], list[list[str]]]:
+        painter = Painter()
+        faces = Faces(240, 200, faces_of(LEFT, RIGHT).frames * 8)
+        how = {"prompt": "{a|b|c|d|e|f}", "negative_prompt": "[RND] x [SEP] y", "seed": 7} | how
+        refine(picture(8), faces, painter, HOST, settings_of(seeds=seeds, **how))
+        works = painter.works
+        texts = [[f"{work.prompt} {work.negative}" for work in works[at : at + 2]] for at in range(0, 16, 2)]
+        return [work.seed for work in works], texts
+
+    seeds, texts = drawn("each face")
+    assert seeds == [7, 8] * 8
+    assert texts == [texts[0]] * 8
+    seeds, own = drawn("each image and face")
+    assert seeds == [7 + 1000 * image + face for image in range(8) for face in range(2)]
+    assert own[0] == texts[0]
+    assert len({text for image in own for text in image}) > 4
+    assert {image[0][-1] for image in own} == {"x", "y"}
+    # What a seed gives in the first image it gives everywhere, and the largest seeds begin anew.
+    assert drawn("each image and face", seed=1007)[1][0] == own[1]
+    assert drawn("each image and face", seed=2**64 - 1)[0][:3] == [2**64 - 1, 0, 999]
 
 
 def test_the_order_of_faces_does_not_matter() -> None:
