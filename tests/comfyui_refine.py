@@ -739,6 +739,101 @@ def test_a_control_acts_on_a_text_as_on_the_prompt_that_it_replaces(engine: Any)
         assert batches == [2, 2], prompt
 
 
+class Patched:
+    """In the place of a network of a patch: latents stay what they are, and nothing is controlled."""
+
+    additional_in_dim = 4
+    cond_in_channels = 3
+
+    def process_input_latent_image(self, latent: Tensor) -> Tensor:
+        return latent
+
+
+class Seeing:
+    """A VAE that keeps what it is shown."""
+
+    def __init__(self) -> None:
+        self.seen: list[Tensor] = []
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        self.seen.append(pixels)
+        return pixels.movedim(-1, 1)[..., ::8, ::8].repeat(1, 6, 1, 1)[:, :16]
+
+
+def test_controls_that_are_patches_of_the_model_see_the_crop(engine: Any, model: Any) -> None:
+    from comfy.ldm.anima import lllite
+    from comfy_extras import nodes_model_patch as peers
+    from visage.nodes.refining.patches import placed
+    from visage.nodes.refining.placing import Placing
+
+    frames, faces = frames_with_faces()
+    window, vae, network = window_of(faces, 0), Seeing(), SimpleNamespace(model=Patched(), models=list)
+    frame, crop = frames[:1], look(frames, window)
+    mask = torch.zeros(1, 1, 80, 112)
+    mask[..., :28] = 1
+    qwen = peers.DiffSynthCnetPatch(network, vae, frame, 1.0, mask)
+    image = peers.ZImageControlPatch(network, vae, frame, 0.5, inpaint_image=frame, mask=mask)
+    anima = lllite.AnimaLLLitePatch(network, frame, None, 1.0, 99.0, 0.0)
+    other = SimpleNamespace(image=frame)
+    given = model.clone()
+    given.set_model_double_block_patch(qwen)
+    given.set_model_double_block_patch(image)
+    given.set_model_noise_refiner_patch(image)
+    given.set_model_patch(lllite.AnimaLLLiteMLPPatch(anima), "mlp_patch")
+    given.set_model_post_input_patch(anima)
+    given.set_model_attn1_patch(other)
+    vae.seen.clear()
+    own = placed(given, Placing(window, 8)).model_options["transformer_options"]["patches"]
+    for each in (own["double_block"][0], own["double_block"][1], own["post_input"][0]):
+        torch.testing.assert_close(each.image[0], crop, atol=1e-6, rtol=0)
+    torch.testing.assert_close(own["double_block"][1].inpaint_image[0], crop, atol=1e-6, rtol=0)
+    assert own["double_block"][1] is own["noise_refiner"][0]
+    assert own["mlp_patch"][0].patch is own["post_input"][0]
+    assert own["attn1_patch"] == [other]
+    # What they control with is made of the crop, and of what the mask leaves of it.
+    assert {tuple(seen.shape[1:3]) for seen in vae.seen} == {(window.height, window.width)}
+    torch.testing.assert_close(vae.seen[0][0], crop, atol=1e-6, rtol=0)
+    start = round(-float(window.matrix[0, 2]))
+    for each in own["double_block"][:2]:
+        expected = mask[0, 0, :1, start : start + window.width].expand(window.height, -1)
+        torch.testing.assert_close(each.mask.reshape(window.height, window.width), expected, atol=1e-5, rtol=0)
+    assert given.model_options["transformer_options"]["patches"]["double_block"] == [qwen, image]
+    assert qwen.image is image.image is anima.image is frame
+    assert placed(model, Placing(window, 8)) is model
+
+
+def test_a_model_or_guider_with_such_patches_samples_with_those_of_the_crop(engine: Any, model: Any) -> None:
+    import comfy.samplers
+    from comfy_extras.nodes_model_patch import DiffSynthCnetPatch
+
+    frames, _ = frames_with_faces()
+    network = SimpleNamespace(model=Patched(), models=list)
+    patch = DiffSynthCnetPatch(network, Seeing(), frames[:1], 1.0)
+    # The tiny model has no such blocks: what it is given tells.
+    seen: list[Any] = []
+
+    def spy(apply_model: Any, arguments: dict[str, Any]) -> Tensor:
+        seen.append(arguments["c"]["transformer_options"]["patches"]["double_block"][0].image)
+        return apply_model(arguments["input"], arguments["timestep"], **arguments["c"])
+
+    given = model.clone()
+    given.set_model_double_block_patch(patch)
+    given.set_model_unet_function_wrapper(spy)
+    guider = comfy.samplers.CFGGuider(given)
+    guider.set_conds(tiny.conditioning(5), tiny.conditioning(6))
+    work = a_repaint(window=Window(0, 64, 64, torch.tensor([[1.0, 0, -8], [0, 1, -16]], dtype=torch.float64), 112, 80))
+    with pytest.MonkeyPatch.context() as patching:
+        patching.setattr(DiffSynthCnetPatch, "models", lambda self: [])
+        for one in (engine(model=given), engine(model=None, guider=guider)):
+            seen.clear()
+            one.repaint(work, Sampling(steps=1, mode="differential"), Counter())
+            assert seen
+            for image in seen:
+                torch.testing.assert_close(image[0], frames[0, 16:, 8:72], atol=1e-6, rtol=0)
+    assert guider.model_patcher is given
+    assert guider.model_options["transformer_options"]["patches"]["double_block"] == [patch]
+
+
 # Progress, interrupts, memory
 
 

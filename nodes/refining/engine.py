@@ -16,6 +16,7 @@ from torch import Tensor
 from ...models.host import Host, Progress
 from ...models.refiners import Repaint, Sampling
 from ..host import ComfyHost
+from . import patches
 from .conditions import Conditioning, Texts
 from .differential import differential
 from .latents import cell_of, decode, encode, multiple_of
@@ -124,12 +125,6 @@ class ComfyRefiner:
 
     def _guider_for(self, work: Repaint, sampling: Sampling) -> Any:
         """A guider of its own for one crop, with the conditionings as the crop's window sees them."""
-        if self.guider is None:
-            guider = comfy.samplers.CFGGuider(self.model)
-            guider.set_cfg(sampling.cfg)
-        else:
-            guider = copy.copy(self.guider)
-            guider.original_conds = {}
         texts = {"positive": work.prompt, "negative": work.negative}
         for name, text in texts.items():
             if text and name not in self._given:
@@ -141,12 +136,28 @@ class ComfyRefiner:
             name: self._texts.conditioning(texts.get(name, ""), placing.conditioning(given))
             for name, given in self._given.items()
         }
+        guider = self._guider_of(patches.placed(self._patcher, placing), sampling)
         guider.inner_set_conds(
             {name: [[tokens, rest | more] for tokens, rest in pairs] for name, pairs in placed.items()}
         )
         if sampling.mode == "differential":
             options = {"denoise_mask_function": differential(sampling.differential)}
             guider.model_options = guider.model_options | options
+        return guider
+
+    def _guider_of(self, patcher: Any, sampling: Sampling) -> Any:
+        """A guider for the model, or for a clone of it, without conditionings."""
+        if self.guider is None:
+            guider = comfy.samplers.CFGGuider(patcher)
+            guider.set_cfg(sampling.cfg)
+            return guider
+        guider = copy.copy(self.guider)
+        guider.original_conds = {}
+        if patcher is not self.guider.model_patcher:
+            guider.model_patcher = patcher
+            inner = {"patches": patcher.model_options["transformer_options"]["patches"]}
+            inner = guider.model_options.get("transformer_options", {}) | inner
+            guider.model_options = guider.model_options | {"transformer_options": inner}
         return guider
 
     def _inpainting(self, work: Repaint, sampling: Sampling) -> dict[str, Tensor]:

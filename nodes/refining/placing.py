@@ -79,7 +79,7 @@ class Placing:
                 return None
             here["area"] = area
         if "mask" in here:
-            here["mask"] = self._of_frame(here["mask"].reshape(-1, *here["mask"].shape[-2:]), "none")
+            here["mask"] = self.of_frame(here["mask"].reshape(-1, *here["mask"].shape[-2:]), "none")
             if not bool(here["mask"].any()):
                 return None
         if "control" in here:
@@ -93,8 +93,9 @@ class Placing:
             here["gligen"] = (kind, model, [(words, *box) for words, box in moved if box is not None])
         return here
 
-    def _of_frame(self, batch: Tensor, fit: Fit = "center") -> Tensor:
-        """``[N, ...]`` for the frames of a batch, repeated if there are fewer: the one of the window's frame."""
+    def of_frame(self, batch: Tensor, fit: Fit = "center") -> Tensor:
+        """``[N, ..., H, W]`` for the frames of a batch, repeated if there are fewer: that of the window's frame, as
+        :meth:`planes` has it."""
         chosen = self._window.frame % len(batch)
         return self.planes(batch[chosen : chosen + 1], fit)
 
@@ -102,10 +103,10 @@ class Placing:
         if id(given) not in self._controls:
             own = given.copy()
             if own.cond_hint_original is not None:
-                own.cond_hint_original = self._of_frame(own.cond_hint_original)
+                own.cond_hint_original = self.of_frame(own.cond_hint_original)
             # Masks for controls that inpaint. A single number stands for the whole frame.
             own.extra_concat_orig = [
-                self._of_frame(planes) if planes.shape[-2:].numel() > 1 else planes for planes in own.extra_concat_orig
+                self.of_frame(planes) if planes.shape[-2:].numel() > 1 else planes for planes in own.extra_concat_orig
             ]
             if given.previous_controlnet is not None:
                 own.set_previous_controlnet(self._control(given.previous_controlnet))
