@@ -161,7 +161,8 @@ def blend(result: Tensor, changed: Tensor, frames: Tensor, patches: Sequence[Pat
     Where patches overlap, as much changes as the strongest of their masks says, and that is shared among them by mask
     and by how near the pixel is to the centre of each crop: nothing is blended twice, nothing of the frame shows
     through where one of them covers it, each face comes from the crop that is centred on it, and the order of the
-    faces does not matter. All patches of a frame must therefore be given together.
+    faces does not matter. All patches of a frame that were made of ``frames`` must therefore be given together; one
+    that was made of a result of this function may follow by itself.
 
     Args:
         result, frames: ``[B, H, W, C]``.
@@ -188,7 +189,11 @@ def blend(result: Tensor, changed: Tensor, frames: Tensor, patches: Sequence[Pat
             target.addcmul_(pixels.sub_(part), weight)
         else:
             target.lerp_(pixels.to(target.dtype), weight.to(target.dtype))
-        changed[patch.frame, top:bottom, left:right].add_(amount).clamp_(max=1)
+        so_far = changed[patch.frame, top:bottom, left:right]
+        if not rivals:
+            # Shares add up, but what is blended over another changes only what is left of the frame.
+            amount.addcmul_(amount, so_far, value=-1)
+        so_far.add_(amount).clamp_(max=1)
 
 
 def _share(patch: Patch, rivals: Sequence[Patch]) -> Tensor:

@@ -11,9 +11,9 @@ from torch import Tensor
 from ..faces.crops import check_frames
 from ..faces.face import Faces
 from ..faces.memory import duplicate
-from ..faces.paste import Patch, blend
+from ..faces.paste import blend
 from ..faces.window_paste import settle
-from ..faces.windows import look, part_of
+from ..faces.windows import look, look_at_mask, part_of
 from ..models.host import Host
 from ..models.refiners import Refiner
 from ..models.restorers import RestoreOptions, Restorer
@@ -55,8 +55,9 @@ def refine(
     region: Tensor | None = None,
     restorer: Restorer | None = None,
 ) -> Refinement:
-    """Repaints faces and puts them back. Every window is cut from the frames as given, so that no face depends on the
-    order in which the others were done.
+    """Repaints faces and puts them back. Every window is cut from the frames as given, so that no face depends on
+    others, but for faces that meet: of these each is cut from what was made of those before it in reading order, as two
+    pictures of one place do not fade into each other.
 
     Args:
         frames: ``[B, H, W, 3 or 4]`` 0..1.
@@ -78,34 +79,39 @@ def refine(
     changed = torch.zeros(frames.shape[:3], device=frames.device)
     if not works:
         return Refinement(frames, changed, (), tuple(plan.outcomes() for plan in plans))
-    given = frames
+    given, restored = frames, None
     if restorer is not None and settings.restore == "before":
-        given, changed = _restored(frames, faces, plans, restorer, host, settings, region)
+        given, restored = _restored(frames, faces, plans, restorer, host, settings, region)
     each = settings.cycles * refiner.steps(settings.sampling)
     progress = host.progress(len(works) * each, "refine faces")
     painter = Painter(refiner, host, settings, progress)
     result = duplicate(given)
     crops: list[Tensor] = []
     for plan in plans:
-        patches: list[Patch] = []
-        for work in plan.works:
+        painted: dict[int, Tensor] = {}
+        for work in sorted(plan.works, key=lambda work: work.faces[0].index):
             limits = None if region is None else region[work.window.frame if len(region) > 1 else 0]
             edges = edges_of(work.faces, work.window, settings.edge, limits, given.device)
             if edges is None:
                 plan.leave(work, "the mask leaves nothing of it")
                 progress.advance(each)
                 continue
-            painting = painter.paint(work, look(given, work.window), edges)
+            part = part_of(work.window, edges.box)
+            meets = painted and bool((look_at_mask(changed[work.window.frame], part) * edges.result).any())
+            seen = result if meets else given
+            painting = painter.paint(work, look(seen, work.window), edges)
             if painting is None:
                 plan.leave(work, f"{refiner.name} failed on it")
                 continue
-            crops.append(painting.crop)
-            part = part_of(work.window, edges.box)
-            patch = settle(given[work.window.frame], part, painting.before, painting.after, edges.result, limits)
-            patches += [patch] if patch is not None else []
-        blend(result, changed, given, patches, settings.strength)
+            painted[work.positions[0]] = painting.crop
+            patch = settle(seen[work.window.frame], part, painting.before, painting.after, edges.result, limits)
+            if patch is not None:
+                blend(result, changed, seen, [patch], settings.strength)
+        crops += [painted[position] for position in sorted(painted)]
     if not crops:
         result = given
+    if restored is not None:
+        changed = changed.add_(restored).clamp_(max=1)
     if restorer is not None and settings.restore == "after":
         result, more = _restored(result, faces, plans, restorer, host, settings, region)
         changed = torch.maximum(changed, more)

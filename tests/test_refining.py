@@ -14,6 +14,8 @@ from torch import Tensor
 from visage import fields
 from visage.faces.alignment import FFHQ
 from visage.faces.face import Face, Faces
+from visage.faces.geometry import apply
+from visage.faces.windows import look
 from visage.fields import build
 from visage.models.host import Progress, TorchHost
 from visage.models.inference import InvalidOutputError
@@ -185,6 +187,57 @@ def test_the_order_of_faces_does_not_matter() -> None:
     first = refine(frames, Faces(240, 200, ((one, two),)), Painter(paint), HOST, settings)
     second = refine(frames, Faces(240, 200, ((two, one),)), Painter(paint), HOST, settings)
     assert torch.allclose(first.frames, second.frames, atol=1e-6)
+
+
+def test_of_faces_that_meet_the_later_one_is_painted_on_the_earlier_one() -> None:
+    frames = picture()
+    near = (50.0, 70.0, 100.0, 120.0)
+    seen: list[Tensor] = []
+
+    def paint(work: Repaint) -> Tensor:
+        seen.append(work.pixels.clone())
+        return torch.full_like(work.pixels, float(work.seed))
+
+    for boxes in ((LEFT, near), (LEFT, near, RIGHT)):
+        seen.clear()
+        painter = Painter(paint)
+        done = refine(frames, faces_of(*boxes), painter, HOST, settings_of(colour_match=0.0))
+        first, second = painter.works[:2]
+        x, y = (int(value) for value in apply(second.window.matrix, torch.tensor([[55.0, 90.0]]).double())[0])
+        # It sees the black of the first one where they meet, and what surrounds them as it was.
+        assert float(seen[1][y, x].max()) == 0
+        assert torch.equal(seen[0], look(frames, first.window))
+        # Each pixel is of one of them, but for the edges: two that fade into each other are seen twice.
+        both = done.frames[0, 75:105, 55:68]
+        assert float(both.min()) == 1
+        assert float(done.frames[0, 62:108, 35:42].max()) == 0
+        assert float((done.changed[0, 62:108, 35:95] == 1).float().mean()) > 0.7
+        assert float(done.changed.max()) == 1
+        alone = frames[0][done.changed[0] == 0]
+        assert torch.equal(done.frames[0][done.changed[0] == 0], alone)
+
+
+def test_faces_that_do_not_meet_see_each_other_as_they_were() -> None:
+    frames, beside = picture(), (95.0, 60.0, 135.0, 110.0)
+
+    def paint(work: Repaint) -> Tensor:
+        assert torch.equal(work.pixels, look(frames, work.window))
+        return white(work)
+
+    painter = Painter(paint)
+    refine(frames, faces_of(LEFT, beside), painter, HOST, settings_of(colour_match=0.0))
+    (left, _), _, (right, _), _ = painter.works[1].window.corners
+    assert left < LEFT[2] < right
+
+
+def test_what_is_changed_by_one_face_after_the_other_is_told() -> None:
+    frames = picture()
+    near = (50.0, 70.0, 100.0, 120.0)
+    how = settings_of(colour_match=0.0, strength=0.5, feather=0)
+    done = refine(torch.zeros_like(frames), faces_of(LEFT, near), Painter(white), HOST, how)
+    # White on black: as much was changed as is white now.
+    torch.testing.assert_close(done.changed[0], done.frames[0, ..., 0], atol=1e-5, rtol=0)
+    assert float(done.changed.max()) == pytest.approx(0.75)
 
 
 def test_a_tint_of_the_vae_is_taken_off() -> None:
