@@ -189,8 +189,8 @@ def _first_seed(frame: int, settings: PromptSettings) -> int:
 
 
 def _denoise(face: Face, faces: Faces, settings: RefineSettings) -> float:
-    """The denoise for a face of its size (ADetailer's dynamic denoise power), 1 at the most. Merged faces share one, and
-    no size of their own acts on it."""
+    """The denoise for a face of its size (ADetailer's dynamic denoise power), 1 at the most. Merged faces share one,
+    and no size of their own acts on it."""
     power = 0.0 if settings.edge.merges else settings.size_power
     denoise = settings.sampling.denoise
     if power == 0:
