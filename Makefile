@@ -42,6 +42,7 @@ check: lint types test
 bench: $(READY)
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/glue.py
+	$(BIN)/python benchmarks/sharp_faces.py
 	$(BIN)/python benchmarks/pipeline.py
 	$(BIN)/python benchmarks/refine.py
 	$(BIN)/python benchmarks/restorers.py
