@@ -23,34 +23,27 @@ Corners = tuple[Point, Point, Point, Point]
 """In the order of the outline."""
 
 
-@dataclass(frozen=True, eq=False)
-class Patch:
-    """Where a crop lies in its frame. Sampled only when it is blended.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Place:
+    """Where a crop lies in its frame, and how much of each pixel is its own.
 
     Attributes:
         frame: which frame of the batch.
         box: the pixels of the frame that the crop covers.
         corners: of the crop, in frame pixels, in the order of its outline.
-        pixels: ``[S, S, 3]`` 0..1, the crop.
         mask: ``[T, T, 1]`` 0..1, its mask.
-        from_pixels: ``[2, 3]`` from pixels of the crop to pixels of the frame.
-        from_mask: likewise from pixels of the mask.
+        from_mask: ``[2, 3]`` from pixels of the mask to pixels of the frame.
         region: ``[h, w, 1]`` 0..1, where the frame may change, or ``None`` for everywhere.
         from_region: ``[2, 3]`` from its pixels to pixels of the frame.
-        detail: what the frame's own detail is kept by, or ``None`` where none is kept.
     """
 
     frame: int
     box: PixelBox
     corners: Corners
-    pixels: Tensor
     mask: Tensor
-    from_pixels: Tensor
     from_mask: Tensor
-    interpolation: Interpolation
     region: Tensor | None = None
     from_region: Tensor | None = None
-    detail: Detail | None = None
 
     def mask_in(self, box: PixelBox) -> Tensor:
         """``[h, w]``: the mask on the pixels of a box of the frame, 0 where the region is 0."""
@@ -61,6 +54,22 @@ class Patch:
             # Among the pixels of the frame, not of the crop: resampled there and back, its edge would give way.
             window *= view(self.region, self.from_region, *size, "bilinear", left=left, top=top)
         return window[..., 0]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Patch(Place):
+    """A crop that is to be put into its place. Sampled only when it is blended.
+
+    Attributes:
+        pixels: ``[S, S, 3]`` 0..1, the crop.
+        from_pixels: ``[2, 3]`` from pixels of the crop to pixels of the frame.
+        detail: what the frame's own detail is kept by, or ``None`` where none is kept.
+    """
+
+    pixels: Tensor
+    from_pixels: Tensor
+    interpolation: Interpolation
+    detail: Detail | None = None
 
     def pixels_on(self, part: Tensor, out: Tensor) -> None:
         """The crop on the pixels of its box, written to ``out`` ``[h, w, 3]``. It goes on beyond its border: where it
@@ -97,17 +106,11 @@ def lay_out(
     Returns:
         A patch for each crop; ``None`` where it does not reach into its frame.
     """
-    places = crops.on_frames_of(frames.shape[2], frames.shape[1])
-    back = invert(places.matrices)
+    back = invert(crops.on_frames_of(frames.shape[2], frames.shape[1]).matrices)
     from_pixels = compose(back, resize_matrix(crops.size / pixels.shape[1]))
-    from_masks = compose(back, resize_matrix(crops.size / masks.shape[1]))
-    from_region = None
-    if region is not None:
-        region = region[..., None].to(frames.device)
-        from_region = resize_matrix(frames.shape[2] / region.shape[2], frames.shape[1] / region.shape[1])
     patches: list[Patch | None] = []
-    for index, (corners, box) in enumerate(places_of(places)):
-        if box is None:
+    for index, place in enumerate(places_in(frames, crops, masks, region)):
+        if place is None:
             patches.append(None)
             continue
         detail = None
@@ -120,20 +123,38 @@ def lay_out(
             )
         patches.append(
             Patch(
-                crops.frame_of[index],
-                box,
-                corners,
-                pixels[index].to(frames.device),
-                masks[index, ..., None].to(frames.device),
-                from_pixels[index],
-                from_masks[index],
-                "bicubic",
-                None if region is None else region[crops.frame_of[index] if len(region) > 1 else 0],
-                from_region,
-                detail,
+                **vars(place),
+                pixels=pixels[index].to(frames.device),
+                from_pixels=from_pixels[index],
+                interpolation="bicubic",
+                detail=detail,
             )
         )
     return patches
+
+
+def places_in(frames: Tensor, crops: Crops, masks: Tensor, region: Tensor | None = None) -> list[Place | None]:
+    """The places of crops; ``None`` for one that does not reach into its frame. Arguments as for :func:`lay_out`."""
+    places = crops.on_frames_of(frames.shape[2], frames.shape[1])
+    from_masks = compose(invert(places.matrices), resize_matrix(crops.size / masks.shape[1]))
+    from_region = None
+    if region is not None:
+        region = region[..., None].to(frames.device)
+        from_region = resize_matrix(frames.shape[2] / region.shape[2], frames.shape[1] / region.shape[1])
+    return [
+        None
+        if box is None
+        else Place(
+            frame=crops.frame_of[index],
+            box=box,
+            corners=corners,
+            mask=masks[index, ..., None].to(frames.device),
+            from_mask=from_masks[index],
+            region=None if region is None else region[crops.frame_of[index] if len(region) > 1 else 0],
+            from_region=from_region,
+        )
+        for index, (corners, box) in enumerate(places_of(places))
+    ]
 
 
 def places_of(crops: Crops) -> list[tuple[Corners, PixelBox | None]]:
@@ -152,7 +173,14 @@ def places_of(crops: Crops) -> list[tuple[Corners, PixelBox | None]]:
     return places
 
 
-def blend(result: Tensor, changed: Tensor, frames: Tensor, patches: Sequence[Patch], strength: float) -> None:
+def blend(
+    result: Tensor,
+    changed: Tensor,
+    frames: Tensor,
+    patches: Sequence[Patch],
+    strength: float,
+    left_out: Sequence[Place] = (),
+) -> None:
     """Adds patches to ``result``, a copy of ``frames``, and their masks to ``changed``, both in place.
 
     The cost grows with the area of the patches and not with that of the frames. A pixel whose mask is 0 keeps its
@@ -168,13 +196,14 @@ def blend(result: Tensor, changed: Tensor, frames: Tensor, patches: Sequence[Pat
         result, frames: ``[B, H, W, C]``.
         changed: ``[B, H, W]`` float32.
         strength: 0..1.
+        left_out: places of faces that stay as they are. They claim their pixels, too, and what they get is the frame's.
     """
     # Two pieces of memory for all patches: on the CPU fresh memory costs as much as the work on it.
     most = max((_area(patch.box) for patch in patches), default=0)
     scratch = torch.empty(2, most * 3, device=frames.device)
     for patch in patches:
         left, top, right, bottom = patch.box
-        rivals = [other for other in patches if other is not patch and _meet(patch, other)]
+        rivals = [other for other in (*patches, *left_out) if other is not patch and _meet(patch, other)]
         amount = _share(patch, rivals)
         if strength < 1:
             amount *= strength
@@ -196,7 +225,7 @@ def blend(result: Tensor, changed: Tensor, frames: Tensor, patches: Sequence[Pat
         so_far.add_(amount).clamp_(max=1)
 
 
-def _share(patch: Patch, rivals: Sequence[Patch]) -> Tensor:
+def _share(patch: Place, rivals: Sequence[Place]) -> Tensor:
     """``[h, w]``: how much of a patch is blended in. The shares of all add up to the strongest mask."""
     left, top, _, _ = patch.box
     mask = patch.mask_in(patch.box)
@@ -221,7 +250,7 @@ def _share(patch: Patch, rivals: Sequence[Patch]) -> Tensor:
     return mask
 
 
-def _claim(patch: Patch, box: PixelBox, device: torch.device) -> Tensor:
+def _claim(patch: Place, box: PixelBox, device: torch.device) -> Tensor:
     """``[h, w]``: how strongly a patch claims the pixels of a box of the frame, 1 at its centre. Along either of its
     sides it fades in proportion to that side."""
     left, top, right, bottom = box
@@ -234,8 +263,13 @@ def _claim(patch: Patch, box: PixelBox, device: torch.device) -> Tensor:
     return squares.div_(-2).exp_()
 
 
-def _meet(one: Patch, two: Patch) -> bool:
-    return one.frame == two.frame and _intersection(one.box, two.box) is not None
+def reaches_into(place: Place, frame: int, box: PixelBox) -> bool:
+    """Whether a place has pixels of a box of a frame."""
+    return place.frame == frame and _intersection(place.box, box) is not None
+
+
+def _meet(one: Place, two: Place) -> bool:
+    return reaches_into(one, two.frame, two.box)
 
 
 def _intersection(one: PixelBox, two: PixelBox) -> PixelBox | None:

@@ -57,7 +57,16 @@ def settle(
     pixels = (after + _kept(before, after) * (original - before)).clamp_(0, 1)
     shift = torch.tensor([[1.0, 0.0, left], [0.0, 1.0, top]], dtype=torch.float64)
     # Both lie on the frame's pixels already, so that reading them is a copy.
-    return Patch(window.frame, place, window.corners, pixels, share, shift, shift, "bilinear")
+    return Patch(
+        frame=window.frame,
+        box=place,
+        corners=window.corners,
+        mask=share,
+        from_mask=shift,
+        pixels=pixels,
+        from_pixels=shift,
+        interpolation="bilinear",
+    )
 
 
 def _kept(before: Tensor, after: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +14,7 @@ from ..faces.crops import Crops, extract, extract_mask, inside_frame
 from ..faces.geometry import apply
 from ..faces.masks import FEATHER, MaskShape, ellipse, hull, soft_square
 from ..faces.memory import duplicate
-from ..faces.paste import Patch, blend, lay_out
+from ..faces.paste import Patch, Place, blend, lay_out, places_in, places_of, reaches_into
 from ..fields import setting
 from ..models.parsers import Parser
 from .parsing import check_parser, parsed_faces
@@ -155,6 +156,19 @@ def patches_of(
         # The less of the two, as in CodeFormer: no hard edge where hair goes on beyond the crop.
         masks = torch.minimum(masks, parsed)
     return lay_out(canvas, crops, pixels, masks, region, given, kept)
+
+
+def places_beside(canvas: Tensor, crops: Crops, settings: BlendSettings, patches: Sequence[Patch]) -> list[Place]:
+    """Where crops lie in ``canvas`` that any of the patches reaches into."""
+    places = crops.on_frames_of(canvas.shape[2], canvas.shape[1])
+    near = [
+        index
+        for index, (_, box) in enumerate(places_of(places))
+        if box is not None and any(reaches_into(patch, crops.frame_of[index], box) for patch in patches)
+    ]
+    beside = crops.take(near)
+    masks = _masks(beside, settings, canvas.device) if near else canvas.new_empty(0, 1, 1)
+    return [place for place in places_in(canvas, beside, masks) if place is not None]
 
 
 def reaches(region: Tensor, crops: Crops, settings: BlendSettings) -> list[bool]:

@@ -13,13 +13,21 @@ from ..faces.crops import Crops, check_frames, extract, extract_mask, plan_crops
 from ..faces.detail import kept_detail
 from ..faces.face import Face, Faces
 from ..faces.memory import duplicate
-from ..faces.paste import Patch, blend
+from ..faces.paste import Patch, Place, blend
 from ..faces.selection import reasons_to_skip
 from ..models.host import Host, Progress
 from ..models.inference import InvalidOutputError
 from ..models.parsers import Parser
 from ..models.restorers import Restorer
-from .blending import TOGETHER, check_enlargement, fitting_region, in_given_colours, patches_of, reaches
+from .blending import (
+    TOGETHER,
+    check_enlargement,
+    fitting_region,
+    in_given_colours,
+    patches_of,
+    places_beside,
+    reaches,
+)
 from .outcome import Outcome
 from .parsing import check_parser, parsed_faces
 from .progress import Share
@@ -94,6 +102,7 @@ def restore(
         if reason is not None
     }
     chosen = [one for one in placed if one.number not in outcomes]
+    left_out = [one for one in placed if one.number in outcomes]
     changed = torch.zeros(canvas.shape[:3], device=canvas.device)
     if chosen:
         template = FFHQ if settings.alignment == "ffhq" else restorer.template
@@ -109,7 +118,8 @@ def restore(
                 done += job.restored(members, size, share)
                 share.finish()
             patches = [one.patch for one in done if one.patch is not None]
-            blend(result, changed, canvas, patches, settings.blend.strength)
+            beside = job.left_out(left_out, patches)
+            blend(result, changed, canvas, patches, settings.blend.strength, beside)
             outcomes |= {one.number: one.outcome for one in done}
         if any(outcome.action == "restored" for outcome in outcomes.values()):
             canvas = result
@@ -204,6 +214,14 @@ class _Job:
             else:
                 outcome = Outcome(member.face, "restored", None, size * self.restorer.scale / side)
                 yield _Done(member.number, outcome, next(patches))
+
+    def left_out(self, members: Sequence[_Placed], patches: Sequence[Patch]) -> list[Place]:
+        """The places of faces that stay as they are, where the patches of others reach into them."""
+        frames = {patch.frame for patch in patches}
+        placed = [(member.frame, member.face) for member in members if member.frame in frames]
+        batch, height, width = self.frames.shape[:3]
+        crops = plan_crops(placed, self.template.size, width, height, batch, self.template)
+        return places_beside(self.canvas, crops, self.settings.blend, patches)
 
     def _patches(self, given: Tensor, crops: Crops, restored: Tensor, progress: Progress) -> list[Patch | None]:
         """A patch for each restored crop, or none where it lies outside its frame."""

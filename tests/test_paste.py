@@ -206,7 +206,16 @@ def upright_patch(box: PixelBox) -> Patch:
     mask = (torch.minimum(across, down[:, None]) / 20).clamp(max=1)
     corners = tuple((x - 0.5, y - 0.5) for x, y in ((left, top), (right, top), (right, bottom), (left, bottom)))
     here = torch.tensor([[1.0, 0.0, left], [0.0, 1.0, top]], dtype=torch.float64)
-    return Patch(0, box, corners, torch.ones(height, width, 3), mask[..., None], here, here, "bilinear")
+    return Patch(
+        frame=0,
+        box=box,
+        corners=corners,
+        mask=mask[..., None],
+        from_mask=here,
+        pixels=torch.ones(height, width, 3),
+        from_pixels=here,
+        interpolation="bilinear",
+    )
 
 
 @pytest.mark.parametrize("degrees", [0, 25])

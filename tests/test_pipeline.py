@@ -93,6 +93,19 @@ def test_faces_left_out_carry_their_reason(frames, brightening, host) -> None:
 
 
 @pytest.mark.parametrize("shape", ["square", "ellipse", "hull"])
+def test_a_face_left_out_keeps_its_pixels_from_the_crop_of_its_neighbour(frames, brightening, host, shape) -> None:
+    settings = replace(SETTINGS, blend=BlendSettings(colour=0, mask=shape), skip=SkipSettings(min_size=70))
+    large, small = face(90, 80, 110), face(128, 80, 60, index=1)  # boxes of 81 and 44 pixels
+    done = restore(frames[:1], Faces(240, 160, ((large, small),)), brightening, host, settings)
+    assert [outcome.action for outcome in done.outcomes[0]] == ["restored", "skipped"]
+    difference = (done.frames - frames[:1]).mean(-1)[0]
+    assert float(difference[76:84, 86:94].mean()) > 0.14
+    assert float(difference[76:84, 124:132].mean()) < 0.06
+    alone = restore(frames[:1], Faces(240, 160, ((large,),)), brightening, host, settings)
+    assert shape != "square" or float((alone.frames - frames[:1]).mean(-1)[0, 76:84, 124:132].mean()) > 0.14
+
+
+@pytest.mark.parametrize("shape", ["square", "ellipse", "hull"])
 def test_every_mask_shape_keeps_the_middle_and_the_surroundings(frames, brightening, host, shape) -> None:
     done = restore(frames, FACES, brightening, host, replace(SETTINGS, blend=BlendSettings(colour=0, mask=shape)))
     assert float(done.changed[0, 62, 60]) > 0.99
