@@ -6,7 +6,7 @@ import { lastRuns } from "./runs/last_runs.js";
 
 /** A picture as the server names it. @typedef {Record<string, string>} Picture */
 
-/** What the server sends when the node has run. @typedef {{ a_images?: Picture[], b_images?: Picture[] }} Output */
+/** What the server sends when the node has run. @typedef {Partial<Record<"a_images" | "b_images" | "images", Picture[]>>} Output */
 
 const KINDS = new Set(["VisageRestoreFaces", "VisageRefineFaces", "VisageRefineFacesDiffusers"]);
 
@@ -23,22 +23,29 @@ const comparisons = new WeakMap();
 const address = (picture) => api.apiURL(`/view?${new URLSearchParams(picture)}${app.getRandParam()}`);
 
 class Comparison {
+  #node;
   #widget;
   isShown = false;
 
-  /** @param {any} widget of ComfyUI, for two pictures */
-  constructor(widget) {
+  /**
+   * @param {any} node of ComfyUI's graph
+   * @param {any} widget of ComfyUI, for two pictures
+   */
+  constructor(node, widget) {
+    this.#node = node;
     this.#widget = widget;
   }
 
-  /** @param {Output} output */
+  /** @param {Output | null} output */
   show(output) {
     this.isShown = true;
     this.#widget.value = {
-      beforeImages: (output.a_images ?? []).map(address),
-      afterImages: (output.b_images ?? []).map(address),
+      beforeImages: (output?.a_images ?? []).map(address),
+      afterImages: (output?.b_images ?? []).map(address),
     };
     this.#widget.callback?.(this.#widget.value);
+    // The classic canvas keeps the pictures of the run before where this one has none.
+    if (!output?.images) Object.assign(this.#node, { images: undefined, imgs: undefined });
   }
 }
 
@@ -56,10 +63,10 @@ app.registerExtension({
     widget.hidden = true;
     node.hideOutputImages = true;
     if (globalThis.LiteGraph?.vueNodesMode) node.setSize([node.size[0], node.size[1] + ROOM]);
-    const comparison = new Comparison(widget);
+    const comparison = new Comparison(node, widget);
     comparisons.set(node, comparison);
     const { onExecuted } = node;
-    node.onExecuted = function (/** @type {Output} */ output) {
+    node.onExecuted = function (/** @type {Output | null} */ output) {
       onExecuted?.call(this, output);
       comparison.show(output);
     };

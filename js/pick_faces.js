@@ -74,9 +74,9 @@ class NodePicker {
     this.#picker.choose(this.#isLinked ? this.#ran : String(this.#choice.value ?? ""), this.#isLinked);
   }
 
-  /** @param {Output} output */
+  /** @param {Output | null} output */
   show(output) {
-    if (output.pick === undefined) return;
+    if (output?.pick === undefined) return;
     this.isShown = true;
     this.#ran = output.choice?.[0] ?? "";
     this.#picker.show(
@@ -135,7 +135,7 @@ app.registerExtension({
     const [width, height] = node.size;
     node.setSize([Math.max(width, 420), Math.max(height, 520)]);
     const { onExecuted, onConnectionsChange } = node;
-    node.onExecuted = function (/** @type {Output} */ output) {
+    node.onExecuted = function (/** @type {Output | null} */ output) {
       onExecuted?.call(this, output);
       picker.show(output);
     };
