@@ -36,7 +36,6 @@ class RefineFaces(io.ComfyNode):
                 "inpaint faces",
             ],
             has_intermediate_output=True,
-            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Image.Input("image", tooltip="One image or a batch. Alpha is kept."),
                 io.Model.Input(

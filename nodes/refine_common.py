@@ -12,12 +12,12 @@ from torch import Tensor
 from ..fields import build
 from ..models.detectors import DetectionSettings
 from ..models.refiners import Refiner
-from ..pipeline import PromptSource, RefineSettings, Wildcards, outcome_report, refine
+from ..pipeline import Outcome, PromptSource, RefineSettings, Wildcards, outcome_report, outcome_total, refine
 from . import folders, sources
 from .host import ComfyHost
 from .images import frames_of, region_in, to_socket
 from .setting_widgets import setting_widgets
-from .showing import untouched, work_shown
+from .showing import report_shown, untouched, work_shown
 from .types import RestorerSocket
 
 
@@ -86,11 +86,11 @@ def refined(
     """
     no_crops = ExecutionBlocker(None)
     if _is_off(inputs):
-        return untouched(node, image, "Nothing was done: strength or denoise is 0.", no_crops)
+        return untouched(image, "Nothing was done: strength or denoise is 0.", between=[no_crops])
     frames = frames_of(image)
     faces = sources.faces_in(frames, inputs.get("detector"), inputs.get("faces"), inputs["confidence"])
     if faces.count == 0:
-        return untouched(node, image, outcome_report([() for _ in faces.frames], "refined"), no_crops)
+        return untouched(image, *_told([() for _ in faces.frames]), between=[no_crops])
     restorer = inputs.get("restorer")
     done = refine(
         frames,
@@ -102,14 +102,18 @@ def refined(
         region_in(inputs.get("mask"), *image.shape[1:3]),
         None if restorer is None else restorer.network,
     )
-    text = outcome_report(done.outcomes, "refined")
+    text, total = _told(done.outcomes)
     if done.frames is frames:
-        return untouched(node, image, text, no_crops)
+        return untouched(image, text, total, between=[no_crops])
     crops = [to_socket(crop[None]) for crop in done.crops] or no_crops
-    shown = work_shown(node, text, frames, done.frames, done.outcomes)
+    shown = work_shown(node, report_shown(text, total), frames, done.frames, done.outcomes)
     return io.NodeOutput(to_socket(done.frames), to_socket(done.changed), crops, text, ui=shown)
 
 
 def _is_off(inputs: Mapping[str, Any]) -> bool:
     # Connected noise levels stand in for the denoise.
     return bool(inputs["strength"] == 0 or (inputs["denoise"] == 0 and "sigmas" not in inputs))
+
+
+def _told(outcomes: Sequence[Sequence[Outcome]]) -> tuple[str, str]:
+    return outcome_report(outcomes, "refined"), outcome_total(outcomes, "refined")

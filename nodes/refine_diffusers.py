@@ -94,7 +94,6 @@ class RefineFacesDiffusers(io.ComfyNode):
             ),
             search_aliases=["adetailer", "facedetailer", "detailer", "face fix", "diffusers inpaint", "inpaint faces"],
             has_intermediate_output=True,
-            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Image.Input("image", tooltip="One image or a batch. Alpha is kept."),
                 InpainterSocket.Input("inpainter", lazy=True, tooltip="From Load Diffusers Inpaint."),

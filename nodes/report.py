@@ -21,12 +21,13 @@ from ..pipeline import (
     report_data,
     report_faces,
     report_text,
+    report_total,
     same_faces,
 )
 from . import views
 from .host import ComfyHost
 from .images import frames_of, to_socket
-from .showing import show_text
+from .showing import report_shown
 from .types import EmbedderSocket, FacesSocket, LoadedModel
 
 # What is needed as soon as one of the others is connected.
@@ -60,7 +61,6 @@ class ReportFaces(io.ComfyNode):
                 "face analysis",
             ],
             has_intermediate_output=True,
-            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Image.Input("image", tooltip="The image or batch that the faces were found in."),
                 FacesSocket.Input("faces", tooltip="From Detect Faces."),
@@ -135,8 +135,7 @@ class ReportFaces(io.ComfyNode):
             progress,
         )
         text, picture = report_text(reports), _annotated(frames, faces, reports, progress)
-        show_text(cls, text)
-        shown = dict(ui.PreviewText(text).as_dict())
+        shown = dict(report_shown(text, report_total(reports)).as_dict())
         if preview:
             shown |= ui.PreviewImage(views.preview(picture), cls=cls).as_dict()
         images = [{"image": number, "faces": report_data(told)} for number, told in enumerate(reports, start=1)]

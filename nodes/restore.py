@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from comfy_api.latest import io
@@ -13,11 +14,11 @@ from ..fields import build
 from ..models.detectors import DetectionSettings, Detector
 from ..models.parsers import Parser
 from ..models.restorers import Restorer
-from ..pipeline import RestoreSettings, outcome_report, restore
+from ..pipeline import Outcome, RestoreSettings, outcome_report, outcome_total, restore
 from .images import frames_of, region_in, to_socket
 from .parser_input import parser_input
 from .setting_widgets import setting_widgets
-from .showing import compare_input, untouched, work_shown
+from .showing import compare_input, report_shown, untouched, work_shown
 from .sources import are_there_faces, faces_in, source_inputs, wanted
 from .types import LoadedModel, RestorerSocket
 
@@ -59,7 +60,6 @@ class RestoreFaces(io.ComfyNode):
                 "upscale face",
             ],
             has_intermediate_output=True,
-            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Image.Input("image", tooltip="One image or a batch. Alpha is kept."),
                 RestorerSocket.Input("restorer", lazy=True, tooltip="From Load Face Restorer."),
@@ -121,12 +121,12 @@ class RestoreFaces(io.ComfyNode):
         settings = build(RestoreSettings, inputs)
         given = image if background is None else background
         if settings.blend.strength == 0:
-            return untouched(cls, given, "Nothing was done: strength is 0.")
+            return untouched(given, "Nothing was done: strength is 0.")
         frames = frames_of(image)
         canvas = frames if background is None else frames_of(background)
         found = faces_in(frames, detector, faces, inputs["confidence"])
         if restorer is None or found.count == 0:
-            return untouched(cls, given, outcome_report([() for _ in found.frames], "restored"))
+            return untouched(given, *_told([() for _ in found.frames]))
         done = restore(
             frames,
             found,
@@ -137,8 +137,12 @@ class RestoreFaces(io.ComfyNode):
             region_in(region, *image.shape[1:3]),
             None if parser is None else parser.network,
         )
-        text = outcome_report(done.outcomes, "restored")
+        text, total = _told(done.outcomes)
         if done.frames is canvas:
-            return untouched(cls, given, text)
-        shown = work_shown(cls, text, frames, done.frames, done.outcomes)
+            return untouched(given, text, total)
+        shown = work_shown(cls, report_shown(text, total), frames, done.frames, done.outcomes)
         return io.NodeOutput(to_socket(done.frames), to_socket(done.changed), text, ui=shown)
+
+
+def _told(outcomes: Sequence[Sequence[Outcome]]) -> tuple[str, str]:
+    return outcome_report(outcomes, "restored"), outcome_total(outcomes, "restored")

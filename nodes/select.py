@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 from torch import Tensor
 
 from ..faces.face import Faces
-from ..faces.selection import Choice, SelectSettings, choose, overlaps, places
+from ..faces.selection import Choice, SelectSettings, choose, overlaps, places, summary
 from ..fields import build
 from .chosen import chosen_outputs, sorted_out
 from .images import region_in
 from .setting_widgets import setting_widgets
-from .showing import show_text
+from .showing import report_shown
 from .types import FacesSocket
 
 
@@ -27,7 +27,6 @@ class SelectFaces(io.ComfyNode):
             description="Takes some of the faces and puts them in order. Says of each other one why it was left out.",
             search_aliases=["filter faces", "sort faces", "pick face", "face index", "largest face", "segs filter"],
             has_intermediate_output=True,
-            hidden=[io.Hidden.unique_id],
             inputs=[
                 FacesSocket.Input("faces", tooltip="From Detect Faces."),
                 *setting_widgets(SelectSettings),
@@ -55,9 +54,9 @@ class SelectFaces(io.ComfyNode):
 
     @classmethod
     def execute(cls, faces: Faces, region: Tensor | None = None, **inputs: Any) -> io.NodeOutput:
-        taken, others, text, number = sorted_out(faces, chosen(faces, build(SelectSettings, inputs), region))
-        show_text(cls, text)
-        return io.NodeOutput(taken, others, text, number, ui=ui.PreviewText(text))
+        choices = chosen(faces, build(SelectSettings, inputs), region)
+        taken, others, text, number = sorted_out(faces, choices)
+        return io.NodeOutput(taken, others, text, number, ui=report_shown(text, summary(choices)))
 
 
 def chosen(faces: Faces, settings: SelectSettings, region: Tensor | None) -> list[Choice]:

@@ -12,6 +12,9 @@ from ..pipeline import Outcome
 from . import views
 from .images import nothing_changed
 
+# A node is not as tall as a report on many images.
+_LINES = 15
+
 
 def compare_input() -> io.Input:
     """ComfyUI's widget of two pictures with a slider, which ``js/compare.js`` fills with what :func:`work_shown` gives.
@@ -23,21 +26,45 @@ def compare_input() -> io.Input:
     )
 
 
-def show_text(node: type[io.ComfyNode], text: str) -> None:
-    """Shows a text on the node that runs. Needs the hidden input ``unique_id``."""
-    if node.hidden is not None:
-        from server import PromptServer
+def report_shown(text: str, total: str = "") -> ui.PreviewText:
+    """What ``ui`` of a node's output takes of a report, which ``js/report.js`` shows on the node: not more than a node
+    has room for.
 
-        # ComfyUI's page keeps the text of a PreviewText, but only this makes it show on a node.
-        PromptServer.instance.send_progress_text(text, node.hidden.unique_id)
+    Args:
+        text: the report; each image begins with a line of its own, "Image 1: 2 of 3 faces restored".
+        total: what is said of the faces of all images together, as in the line of one: "2 of 3 faces restored".
+    """
+    return ui.PreviewText(_in_few_lines(text, total))
+
+
+def _in_few_lines(text: str, total: str) -> str:
+    lines = text.splitlines()
+    if len(lines) <= _LINES:
+        return text
+    images = [place for place, line in enumerate(lines) if line.startswith("Image ")]
+    head = [f"{len(images)} images: {total}"] if len(images) > 1 else []
+    room = _LINES - len(head) - 1
+    whole = [place for place in images if 0 < place <= room]
+    if whole:
+        end, more, what = whole[-1], len(images) - len(whole), "image"
+    else:
+        # The first image alone is too long: part of it is shown.
+        end, more, what = room, len(lines) - room, "line"
+    rest = f"… and {more} more {what}{'' if more == 1 else 's'}: see the output report"
+    return "\n".join([*head, *lines[:end], rest])
 
 
 def work_shown(
-    node: type[io.ComfyNode], text: str, before: Tensor, after: Tensor, outcomes: Sequence[Sequence[Outcome]]
+    node: type[io.ComfyNode],
+    report: ui.PreviewText,
+    before: Tensor,
+    after: Tensor,
+    outcomes: Sequence[Sequence[Outcome]],
 ) -> dict[str, Any]:
-    """What a node shows that has worked on faces: the text, and the images in which something was done.
+    """What a node shows that has worked on faces: the report, and the images in which something was done.
 
     Args:
+        report: as :func:`report_shown` gives it.
         before: ``[B, H, W, C]``.
         after: the same frames, of this or another size.
         outcomes: of the faces of each frame.
@@ -45,8 +72,7 @@ def work_shown(
     Returns:
         What ``ui`` of a node's output takes. ``images`` is for the classic canvas, which cannot draw ComfyUI's widget.
     """
-    show_text(node, text)
-    shown: dict[str, Any] = dict(ui.PreviewText(text).as_dict())
+    shown: dict[str, Any] = dict(report.as_dict())
     changed = [frame for frame, faces in enumerate(outcomes) if any(outcome.action != "skipped" for outcome in faces)]
     if changed:
         first = changed[: views.PREVIEW_FRAMES]
@@ -57,11 +83,11 @@ def work_shown(
     return shown
 
 
-def untouched(node: type[io.ComfyNode], image: Tensor, text: str, *between: object) -> io.NodeOutput:
-    """What a node puts out that had nothing to do: the very image, a mask that says so, and a text that it shows, too.
+def untouched(image: Tensor, text: str, total: str = "", between: Sequence[object] = ()) -> io.NodeOutput:
+    """What a node puts out that had nothing to do: the very image, a mask that says so, and a report, which it shows.
 
     Args:
-        between: what else it puts out, before the text.
+        text, total: as :func:`report_shown` takes them.
+        between: what else it puts out, before the report.
     """
-    show_text(node, text)
-    return io.NodeOutput(image, nothing_changed(image), *between, text, ui=ui.PreviewText(text))
+    return io.NodeOutput(image, nothing_changed(image), *between, text, ui=report_shown(text, total))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from .blending import BlendSettings, paste_crops
 from .face_report import FaceReport, Likeness, Reference, report_faces, same_faces
-from .face_report_texts import report_caption, report_data, report_text
+from .face_report_texts import report_caption, report_data, report_text, report_total
 from .outcome import Outcome
-from .outcome_report import Done, outcome_reasons, outcome_report, outcome_summary
+from .outcome_report import Done, outcome_reasons, outcome_report, outcome_summary, outcome_total
 from .prompts import PromptError, Wildcards
 from .refine_painting import RefinementError
 from .refine_plan import PromptSource, check_prompts
@@ -40,12 +40,14 @@ __all__ = [
     "outcome_reasons",
     "outcome_report",
     "outcome_summary",
+    "outcome_total",
     "paste_crops",
     "refine",
     "report_caption",
     "report_data",
     "report_faces",
     "report_text",
+    "report_total",
     "restore",
     "same_faces",
 ]

@@ -15,11 +15,17 @@ def report_text(reports: Reports) -> str:
     """Three lines for each face of each frame; images and faces are counted from 1."""
     lines = []
     for number, frame in enumerate(reports, start=1):
-        lines.append(f"Image {number}: {counted(len(frame)) if frame else 'no face'}")
+        lines.append(f"Image {number}: {report_total([frame])}")
         for report in frame:
             lines.append(f"- {in_words(report.face)}: {', '.join(_judged(report))}")
             lines += [f"  {', '.join(part)}" for part in (list(_pose(report)), list(_measures(report))) if part]
     return "\n".join(lines)
+
+
+def report_total(reports: Reports) -> str:
+    """How many faces there are in all frames together: ``3 faces``, or ``no face``."""
+    count = sum(map(len, reports))
+    return counted(count) if count else "no face"
 
 
 def report_data(reports: Sequence[FaceReport]) -> list[dict[str, object]]:

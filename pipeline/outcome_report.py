@@ -34,6 +34,11 @@ def outcome_summary(frame: Sequence[Outcome], done: Done) -> str:
     return f"{worked_on} of {counted(len(frame))} {done}"
 
 
+def outcome_total(outcomes: Sequence[Sequence[Outcome]], done: Done) -> str:
+    """The :func:`outcome_summary` of all frames together."""
+    return outcome_summary([outcome for frame in outcomes for outcome in frame], done)
+
+
 def outcome_reasons(frame: Sequence[Outcome]) -> str:
     """Why faces of a frame were left out, and what else there is to say, counted: ``2: not among the 3 largest``."""
     counted = Counter(said for outcome in frame if (said := outcome.reason or outcome.remark))

@@ -92,7 +92,6 @@ def test_text_and_picture_are_shown_on_the_node(pack: ModuleType, image: Tensor)
     assert "images" not in pack.ReportFaces.execute(image, FACES, preview=False).ui
     schema = pack.ReportFaces.GET_SCHEMA()
     assert schema.has_intermediate_output
-    assert [hidden.name for hidden in schema.hidden] == ["unique_id"]
 
 
 def test_the_same_faces_after_some_work_are_compared_by_their_places(pack: ModuleType, image: Tensor) -> None:
@@ -267,6 +266,52 @@ def test_before_and_after_and_the_report_are_shown(pack: ModuleType, image: Tens
     assert schema.has_intermediate_output
     view = schema.inputs[-1]
     assert (view.id, view.get_io_type(), view.optional, view.socketless) == ("compare_view", "IMAGECOMPARE", True, True)
+
+
+def test_a_node_shows_no_more_of_a_long_report_than_it_has_room_for(pack: ModuleType) -> None:
+    from visage.nodes.showing import report_shown
+
+    def shown(faces: int, *images: int) -> list[str]:
+        told = [
+            f"Image {number}: {faces} of {faces} faces restored" + "\n- a face" * faces
+            for number, faces in enumerate(images or (faces,), start=1)
+        ]
+        return report_shown("\n".join(told), f"{faces} of {faces} faces restored").as_dict()["text"][0].splitlines()
+
+    # As it is, up to 15 lines.
+    assert shown(14) == ["Image 1: 14 of 14 faces restored", *["- a face"] * 14]
+    assert len(shown(6, 6, 6)) == 14
+    # Of one image as many faces as there is room for.
+    assert shown(50) == [
+        "Image 1: 50 of 50 faces restored",
+        *["- a face"] * 13,
+        "… and 37 more lines: see the output report",
+    ]
+    # Of many all of them in one line, then whole images.
+    many = shown(600, *[6] * 100)
+    assert many[:2] == ["100 images: 600 of 600 faces restored", "Image 1: 6 of 6 faces restored"]
+    assert many[7:] == ["- a face", "… and 99 more images: see the output report"]
+    assert shown(9, *[0] * 16)[-3:] == [
+        "Image 12: 0 of 0 faces restored",
+        "Image 13: 0 of 0 faces restored",
+        "… and 3 more images: see the output report",
+    ]
+    assert shown(0, 2, 11, 0)[-2:] == ["- a face", "… and 2 more images: see the output report"]
+    assert shown(31, 30, 1)[-1] == "… and 20 more lines: see the output report"
+    assert max(len(shown(9, *[count] * 100)) for count in range(30)) == 15
+
+
+def test_the_outputs_keep_the_whole_report(pack: ModuleType, image: Tensor) -> None:
+    frames = image[:1].repeat(20, 1, 1, 1)
+    output = restored(pack, frames)
+    text = output.result[2]
+    assert text.count("Image ") == 20
+    (shown,) = output.ui["text"]
+    assert shown.startswith("20 images: 20 of 20 faces restored\nImage 1: 1 of 1 face restored\n- face 1 (")
+    assert shown.endswith("… and 14 more images: see the output report")
+    output = pack.ReportFaces.execute(frames, Faces(160, 128, ((),) * 20), preview=False)
+    assert output.result[0].count("Image ") == 20
+    assert output.ui["text"][0].startswith("20 images: no face\nImage 1: no face\n")
 
 
 def test_what_the_page_keeps_of_the_view_makes_no_difference(pack: ModuleType, image: Tensor) -> None:

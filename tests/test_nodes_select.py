@@ -70,7 +70,15 @@ def test_the_report_is_shown_on_the_node(pack: ModuleType, monkeypatch: pytest.M
     schema = pack.SelectFaces.GET_SCHEMA()
     # Without it a page that is loaded anew does not get the text again.
     assert schema.has_intermediate_output
-    assert [hidden.name for hidden in schema.hidden] == ["unique_id"]
+
+
+def test_a_node_shows_the_totals_of_many_images(pack: ModuleType) -> None:
+    many = Faces(160, 120, ((LARGE, SMALL),) * 20)
+    output = select(pack, many, count=1)
+    assert len(output.result[2].splitlines()) == 40
+    (shown,) = output.ui.as_dict()["text"]
+    assert shown.startswith("20 images: 20 of 40 faces taken\nImage 1: 1 of 2 faces taken\n")
+    assert shown.endswith("… and 14 more images: see the output report")
 
 
 def test_a_region_takes_or_leaves_faces(pack: ModuleType) -> None:

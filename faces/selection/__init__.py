@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .choosing import Choice, LeftOut, choose, report
+from .choosing import Choice, LeftOut, choose, report, summary
 from .criteria import Criteria, SelectSettings
 from .order import Order, ordered
 from .picking import PickSettings, pick
@@ -28,4 +28,5 @@ __all__ = [
     "reasons_to_skip",
     "report",
     "share_of",
+    "summary",
 ]

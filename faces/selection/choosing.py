@@ -69,8 +69,13 @@ def report(choices: Sequence[Choice]) -> str:
     """What was taken of each frame, and why the rest was not, for people: a line for each, numbers from 1 on."""
     lines = []
     for frame, choice in enumerate(choices):
-        taken, left_out = len(choice.taken), len(choice.left_out)
-        lines.append(f"Image {frame + 1}: {taken} of {counted(taken + left_out)} taken")
+        lines.append(f"Image {frame + 1}: {summary([choice])}")
         lines += [f"- {in_words(each.face)}: {each.reason}" for each in choice.left_out]
         lines += [f"- {note}" for note in choice.notes]
     return "\n".join(lines)
+
+
+def summary(choices: Sequence[Choice]) -> str:
+    """How many faces were taken, of all frames together: ``2 of 3 faces taken``."""
+    taken = sum(len(choice.taken) for choice in choices)
+    return f"{taken} of {counted(taken + sum(len(choice.left_out) for choice in choices))} taken"

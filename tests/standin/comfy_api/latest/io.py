@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
 
@@ -53,10 +52,6 @@ ImageCompare.Input.socketless = True
 Input, Output = _Input, _Output
 
 
-class Hidden(Enum):
-    unique_id = "UNIQUE_ID"
-
-
 @dataclass
 class Schema:
     node_id: str
@@ -68,7 +63,6 @@ class Schema:
     search_aliases: list[str] = field(default_factory=list)
     has_intermediate_output: bool = False
     is_output_node: bool = False
-    hidden: list[Hidden] = field(default_factory=list)
 
 
 class NodeOutput:
@@ -84,9 +78,6 @@ class NodeOutput:
 
 
 class ComfyNode:
-    # ComfyUI sets it while a workflow runs.
-    hidden = None
-
     @classmethod
     def GET_SCHEMA(cls) -> Schema:  # noqa: N802
         return cls.define_schema()

@@ -1,0 +1,85 @@
+// The report on the nodes that give one: a text that can be read, scrolled and copied, and not written.
+
+import { app } from "../../scripts/app.js";
+import { lastRuns } from "./runs/last_runs.js";
+
+/** What the server sends when the node has run. @typedef {{ text?: string[] }} Output */
+
+const KINDS = new Set([
+  "VisageRestoreFaces",
+  "VisageRefineFaces",
+  "VisageRefineFacesDiffusers",
+  "VisageSelectFaces",
+  "VisageFaceReport",
+]);
+
+/** The least height of the text in pixels: seven lines or so. */
+const HEIGHT = 120;
+
+/**
+ * The report of each node.
+ * @type {WeakMap<object, Report>}
+ */
+const reports = new WeakMap();
+
+class Report {
+  #node;
+  /** @type {any} none before there is something to be told */
+  #widget;
+  isShown = false;
+
+  /** @param {any} node of ComfyUI's graph */
+  constructor(node) {
+    this.#node = node;
+  }
+
+  /** @param {Output | null} output */
+  show(output) {
+    const text = output?.text?.join("\n") ?? "";
+    if (text === "") return;
+    this.isShown = true;
+    if (this.#widget === undefined) {
+      this.#widget = this.#added();
+      // By then Nodes 2.0 has laid it out.
+      requestAnimationFrame(() => requestAnimationFrame(() => this.#makeRoom()));
+    }
+    this.#widget.value = text;
+  }
+
+  #added() {
+    // Plain text: ComfyUI's own widget for what a node tells takes it for Markdown in Nodes 2.0, and shows all of it.
+    const { widget } = app.widgets.STRING(this.#node, "report_view", ["STRING", { multiline: true }], app);
+    const socket = this.#node.outputs?.find((/** @type {any} */ each) => each.name === "report");
+    widget.label = socket?.localized_name ?? "report";
+    widget.serialize = false;
+    Object.assign(widget.options, { serialize: false, read_only: true, getMinHeight: () => HEIGHT });
+    widget.element.readOnly = true;
+    return widget;
+  }
+
+  /** Nodes 2.0 gives a text three lines unless the node is larger. A node that was saved with room for it stays as is. */
+  #makeRoom() {
+    const { id, graph, size } = this.#node;
+    if (!globalThis.LiteGraph?.vueNodesMode || graph !== app.canvas.graph) return;
+    const seen = document.querySelector(`[data-node-id="${id}"] textarea[readonly]`);
+    const lacking = seen === null ? 0 : HEIGHT - seen.clientHeight;
+    if (lacking > 0) this.#node.setSize([size[0], size[1] + lacking]);
+  }
+}
+
+app.registerExtension({
+  name: "visage.report",
+  ...lastRuns(reports),
+
+  /** @param {any} node of ComfyUI's graph */
+  nodeCreated(node) {
+    if (!KINDS.has(node.constructor.comfyClass)) return;
+    const report = new Report(node);
+    reports.set(node, report);
+    const { onExecuted } = node;
+    node.onExecuted = function (/** @type {Output | null} */ output) {
+      onExecuted?.call(this, output);
+      report.show(output);
+    };
+  },
+});
