@@ -1,7 +1,9 @@
-// The report on the nodes that give one: a text that can be read, scrolled and copied, and not written.
+// The report on the nodes that give one, or what went wrong: a text that can be read, scrolled and copied, and not
+// written.
 
+import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
-import { lastRuns } from "./runs/last_runs.js";
+import { lastRuns, viewOf } from "./runs/last_runs.js";
 
 /** What the server sends when the node has run. @typedef {{ text?: string[] }} Output */
 
@@ -40,8 +42,8 @@ class Report {
     this.isShown = true;
     if (this.#widget === undefined) {
       this.#widget = this.#added();
-      // By then Nodes 2.0 has laid it out.
-      requestAnimationFrame(() => requestAnimationFrame(() => this.#makeRoom()));
+      // By then Nodes 2.0 has laid it out, also on a page that has just been loaded.
+      setTimeout(() => this.#makeRoom(), 500);
     }
     this.#widget.value = text;
   }
@@ -70,6 +72,13 @@ class Report {
 app.registerExtension({
   name: "visage.report",
   ...lastRuns(reports),
+
+  setup() {
+    // ComfyUI says no more than that the node failed until one asks for details.
+    api.addEventListener("execution_error", (/** @type {any} */ { detail }) => {
+      viewOf(reports, String(detail.node_id))?.show({ text: [detail.exception_message.trim()] });
+    });
+  },
 
   /** @param {any} node of ComfyUI's graph */
   nodeCreated(node) {

@@ -11,7 +11,6 @@ from . import wildcards
 from .refine_common import refined, refining_inputs, refining_outputs, wanted
 from .refining import ComfyRefiner, sampler_names, scheduler_names
 from .showing import compare_input
-from .sources import are_there_faces
 
 
 class RefineFaces(io.ComfyNode):
@@ -90,18 +89,14 @@ class RefineFaces(io.ComfyNode):
         positive: str | None = "",
         negative: str | None = "",
         guider: str | None = "",
-        detector: str | None = "",
-        faces: str | None = "",
     ) -> bool | str:
         # What is connected is still unknown here and arrives as None, not as "". The VAE is named so that there is an
         # input to show the message at.
         given = {"model": model, "positive": positive, "negative": negative}
         missing = [name for name, value in given.items() if value == ""] if guider == "" else []
-        found = are_there_faces(detector, faces)
         if not missing:
-            return found
-        paints = f"It needs model, positive and negative, or a guider instead of them: connect {', '.join(missing)}."
-        return paints if found is True else f"{paints} {found}"
+            return True
+        return f"It needs model, positive and negative, or a guider instead of them: connect {', '.join(missing)}."
 
     @classmethod
     def fingerprint_inputs(

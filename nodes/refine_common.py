@@ -65,7 +65,11 @@ def refining_outputs() -> list[io.Output]:
 
 
 def wanted(inputs: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    """What ``check_lazy_status`` answers: as :func:`.sources.wanted`, and nothing where nothing is to be done."""
+    """What ``check_lazy_status`` answers: as :func:`.sources.wanted`, and nothing where nothing is to be done.
+
+    Raises:
+        ValueError: as :func:`.sources.check_sources`.
+    """
     return [] if _is_off(inputs) else sources.wanted(inputs, names)
 
 

@@ -21,7 +21,6 @@ from . import inpainters, wildcards
 from .host import ComfyHost
 from .refine_common import refined, refining_inputs, refining_outputs, wanted
 from .showing import compare_input
-from .sources import are_there_faces
 from .types import InpainterSocket, LoadedModel
 
 
@@ -102,11 +101,6 @@ class RefineFacesDiffusers(io.ComfyNode):
             ],
             outputs=refining_outputs(),
         )
-
-    @classmethod
-    def validate_inputs(cls, inpainter: None = None, detector: str | None = "", faces: str | None = "") -> bool | str:
-        # The inpainter is named so that there is an input to show the message at.
-        return are_there_faces(detector, faces)
 
     @classmethod
     def fingerprint_inputs(

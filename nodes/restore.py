@@ -19,7 +19,7 @@ from .images import frames_of, region_in, to_socket
 from .parser_input import parser_input
 from .setting_widgets import setting_widgets
 from .showing import compare_input, report_shown, untouched, work_shown
-from .sources import are_there_faces, faces_in, source_inputs, wanted
+from .sources import faces_in, source_inputs, wanted
 from .types import LoadedModel, RestorerSocket
 
 # Saved workflows keep the values of widgets in this order.
@@ -94,11 +94,6 @@ class RestoreFaces(io.ComfyNode):
                 io.String.Output("report", tooltip="What was done to each face, and why nothing was done to others."),
             ],
         )
-
-    @classmethod
-    def validate_inputs(cls, restorer: None = None, detector: str | None = "", faces: str | None = "") -> bool | str:
-        # The restorer is named so that there is an input to show the message at.
-        return are_there_faces(detector, faces)
 
     @classmethod
     def check_lazy_status(cls, strength: float, mask_shape: MaskShape, **inputs: Any) -> list[str]:

@@ -13,7 +13,7 @@ from ..models.detectors import DetectionSettings, Detector
 from .detect import found_in
 from .types import DetectorSocket, FacesSocket, LoadedModel
 
-NOTHING_FINDS_FACES = (
+_NOTHING_FINDS_FACES = (
     "It needs to know where the faces are: connect a detector (Load Face Detector), or faces (Detect Faces)."
 )
 
@@ -35,9 +35,16 @@ def source_inputs() -> list[io.Input]:
     ]
 
 
-def are_there_faces(detector: object, faces: object) -> bool | str:
-    """What ``validate_inputs`` answers: what is connected is still unknown there and arrives as None, not as ""."""
-    return NOTHING_FINDS_FACES if detector == faces == "" else True
+def check_sources(inputs: Mapping[str, Any]) -> None:
+    """For ``check_lazy_status``, whose inputs are all that are connected, so that it is said before a model is loaded.
+
+    Not in ``validate_inputs``: it can only blame inputs that are there, and the page says no more than which.
+
+    Raises:
+        ValueError: neither a detector nor faces are connected.
+    """
+    if "detector" not in inputs and "faces" not in inputs:
+        raise ValueError(_NOTHING_FINDS_FACES)
 
 
 def wanted(inputs: Mapping[str, Any], names: Iterable[str]) -> list[str]:
@@ -48,7 +55,11 @@ def wanted(inputs: Mapping[str, Any], names: Iterable[str]) -> list[str]:
 
     Args:
         inputs: those that are connected, by name; ``None`` where one is not there yet.
+
+    Raises:
+        ValueError: as :func:`check_sources`.
     """
+    check_sources(inputs)
     if "faces" not in inputs:
         names = ["detector", *names]
     elif inputs["faces"] is None:
@@ -67,5 +78,5 @@ def faces_in(frames: Tensor, detector: LoadedModel[Detector] | None, faces: Face
     if faces is not None:
         return faces
     if detector is None:
-        raise ValueError(NOTHING_FINDS_FACES)
+        raise ValueError(_NOTHING_FINDS_FACES)
     return found_in(frames, detector, DetectionSettings(confidence=confidence))

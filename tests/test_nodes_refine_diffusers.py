@@ -126,8 +126,10 @@ def test_where_nothing_is_to_be_done_the_model_is_not_asked_for(
 
 
 def test_something_must_find_the_faces(nodes: ModuleType) -> None:
-    assert "connect a detector" in nodes.RefineFacesDiffusers.validate_inputs()
-    assert nodes.RefineFacesDiffusers.validate_inputs(faces=None) is True
+    # Before a model is loaded, and by no input that is there and could be blamed.
+    with pytest.raises(ValueError, match="connect a detector"):
+        nodes.RefineFacesDiffusers.check_lazy_status(image=None, **settings(nodes, inpainter=None))
+    assert "validate_inputs" not in vars(nodes.RefineFacesDiffusers)
 
 
 def test_settings_are_those_of_refine_faces_in_the_same_order(nodes: ModuleType) -> None:

@@ -31,14 +31,15 @@ export const app = {
 API = """
 export const api = {
   apiURL: (path) => path,
+  addEventListener(name, act) { this[name] = act; },
   fetchApi: async () => ({ ok: true, json: async () => globalThis.runs }),
 };
 """
 PAGE = """
+import { api } from "./scripts/api.js";
 import { app } from "./scripts/app.js";
 import "./extensions/visage/compare.js";
 import "./extensions/visage/report.js";
-globalThis.requestAnimationFrame = (act) => setTimeout(act, 0);
 globalThis.runs = {};
 const graph = (nodes) => Object.assign(app, { rootGraph: { id: "ours", nodes, setDirtyCanvas() {} } });
 const made = (kind, id = 3, ...widgets) => {
@@ -110,6 +111,21 @@ def test_the_report_of_the_last_run_comes_back_with_a_node_that_is_made_anew(fol
         say([restored, told(outer), told(inner)]);
     """
     assert said(folder, code) == [[["new"], ["in"]], ["of this tab"], ["and in it"]]
+
+
+def test_a_node_shows_what_went_wrong(folder: Path) -> None:
+    code = """
+        const [outer, inner] = [made("VisageRestoreFaces", 3, view()), made("VisageRefineFaces", 3, view())];
+        graph([outer, { id: 9, subgraph: { id: "sub", isRootGraph: false, nodes: [inner] } }]);
+        for (const extension of app.extensions) extension.setup?.();
+        const fail = (node_id, exception_message) => api.execution_error({ detail: { node_id, exception_message } });
+        fail("9:3", "Connect a detector.\\n");
+        fail("4", "of another node");
+        const failed = [told(outer), told(inner)];
+        inner.onExecuted({ text: ["Image 1: no face"] });
+        say([failed, told(inner)]);
+    """
+    assert said(folder, code) == [[[], ["Connect a detector."]], ["Image 1: no face"]]
 
 
 def test_the_pictures_of_the_run_before_go_where_a_run_has_none(folder: Path) -> None:

@@ -745,8 +745,12 @@ def test_missing_model_is_refused_with_advice(server: Server) -> None:
     assert "models/facerestore_models" in answer
 
 
-def test_restore_faces_without_a_detector_is_refused_before_it_runs(server: Server) -> None:
+def test_restore_faces_without_a_detector_says_so_before_a_model_is_loaded(server: Server) -> None:
     made = prompt(server, "restore_portrait")
+    (loader,) = (node for node in made.values() if node["class_type"] == "VisageLoadFaceRestorer")
+    loader["inputs"]["model_name"] = "broken.pth"
     (node,) = (node for node in made.values() if node["class_type"] == "VisageRestoreFaces")
     del node["inputs"]["detector"]
-    assert "connect a detector" in json.dumps(server.post(made))
+    (error,) = (content for kind, content in server.run(made)["status"]["messages"] if kind == "execution_error")
+    assert error["node_type"] == "VisageRestoreFaces"
+    assert "connect a detector" in error["exception_message"]

@@ -46,6 +46,15 @@ function viewsIn(graph, views, prefix = "") {
   });
 }
 
+/**
+ * @param {WeakMap<object, View>} views
+ * @param {string} name of a node of the workflow that is shown, as the server knows it
+ * @returns {View | undefined}
+ */
+export function viewOf(views, name) {
+  return viewsIn(app.rootGraph ?? app.graph, views).find((each) => each.name === name)?.view;
+}
+
 /** @param {WeakMap<object, View>} views */
 async function showLastRuns(views) {
   const graph = app.rootGraph ?? app.graph;
