@@ -57,6 +57,22 @@ def test_workflow_is_complete(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_each_time_it_is_opened_it_is_a_workflow_of_its_own(path: Path) -> None:
+    # ComfyUI gives one to a workflow without. By it the page finds what a workflow made when it ran last.
+    assert "id" not in workflow(path.stem)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_notes_can_be_read_in_every_theme(path: Path) -> None:
+    for node in workflow(path.stem)["nodes"]:
+        if node["type"] == "MarkdownNote":
+            (text,) = node["widgets_values"]
+            # Nodes 2.0 draws code in blue, whatever the ground.
+            assert "`" not in text
+            assert not {"color", "bgcolor"} & set(node)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_links_join_what_they_say(path: Path) -> None:
     flow = workflow(path.stem)
     nodes = {node["id"]: node for node in flow["nodes"]}
