@@ -134,7 +134,11 @@ app.registerExtension({
     pickers.set(node, picker);
     const [width, height] = node.size;
     node.setSize([Math.max(width, 420), Math.max(height, 520)]);
-    const { onExecuted, onConnectionsChange } = node;
+    const { onAdded, onExecuted, onConnectionsChange } = node;
+    node.onAdded = function (/** @type {unknown[]} */ ...to) {
+      onAdded?.apply(this, to);
+      takePlace(node);
+    };
     node.onExecuted = function (/** @type {Output | null} */ output) {
       onExecuted?.call(this, output);
       picker.show(output);
@@ -148,6 +152,5 @@ app.registerExtension({
   /** @param {any} node whose values have just been read from a workflow */
   loadedGraphNode(node) {
     pickers.get(node)?.refresh();
-    takePlace(node);
   },
 });

@@ -99,6 +99,18 @@ def choice(page: Browser) -> str:
     return str(page.script(code, PICKER))
 
 
+def write(page: Browser, text: str) -> None:
+    """Writes the choice as text, as one step that can be undone."""
+    code = """
+        const widget = app.rootGraph.nodes.find((node) => node.type === arguments[0]).widgets[0];
+        app.canvas.emitBeforeChange();
+        widget.value = arguments[1];
+        widget.callback?.(widget.value);
+        app.canvas.emitAfterChange();
+    """
+    page.script(code, PICKER, text)
+
+
 def face(page: Browser, number: int) -> Any:
     return page.one(f".visage-pick-face[aria-label^='Face {number},']")
 
@@ -280,6 +292,7 @@ def test_the_choice_is_kept_over_a_reload_and_the_picture_with_it(page: Browser)
     page.picture("6-after-the-reload")
     look_at_node(page, RESTORER)
     page.wait(lambda: compared(page) == [WIDTH, WIDTH])
+    assert page.script("return arguments[0].value", page.one("textarea[readonly]")).startswith("Image 1: 5 of 5 faces")
     page.picture("6-compared-after-the-reload")
     look_at_node(page, PICKER)
 
@@ -298,12 +311,7 @@ def test_the_next_run_does_what_was_chosen(page: Browser, server: Server, data: 
 
 
 def test_a_choice_that_cannot_be_read_is_told_on_the_page(page: Browser, server: Server) -> None:
-    code = """
-        const widget = app.rootGraph.nodes.find((node) => node.type === arguments[0]).widgets[0];
-        widget.value = arguments[1];
-        widget.callback?.(widget.value);
-    """
-    page.script(code, PICKER, "the tall one")
+    write(page, "the tall one")
     assert status(page).startswith("'the tall one' is no entry of a choice. Correct the text")
     page.one("[data-testid=queue-button]").click()
     page.wait(lambda: page.reading("Pick Faces rejected the value for choice."))
@@ -325,6 +333,20 @@ def test_the_help_page_opens_with_its_picture(page: Browser) -> None:
     """
     page.wait(lambda: page.script(loaded, text[0]))
     page.picture("9-help")
+
+
+def test_a_picker_that_was_added_by_hand_follows_an_undo(page: Browser) -> None:
+    graph = Graph(page)
+    graph.new()
+    graph.search("Pick Faces", (300, 300), "Pick Faces")
+    graph.take("Pick Faces", (300, 300))
+    for text in ("one", "two"):
+        write(page, text)
+        assert status(page).startswith(f"'{text}' is no entry")
+        page.wait(lambda: is_kept(page))
+    undo(page)
+    page.wait(lambda: choice(page) == "one")
+    page.wait(lambda: status(page).startswith("'one' is no entry"))
 
 
 def test_every_node_of_the_pack_is_drawn(page: Browser) -> None:
