@@ -4,6 +4,7 @@
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { FacePicker } from "./pick/picker.js";
+import { textsIn } from "./pick/texts.js";
 import { lastRuns } from "./runs/last_runs.js";
 
 /** @typedef {import("./pick/picker.js").Shown} Shown */
@@ -12,6 +13,7 @@ import { lastRuns } from "./runs/last_runs.js";
  * What the server sends when the node has run.
  * @typedef {{
  *   pick?: { picture: Record<string, string>, width: number, height: number, faces: Shown["faces"] }[],
+ *   total?: number[],
  *   choice?: string[],
  * }} Output
  */
@@ -42,7 +44,8 @@ class NodePicker {
   constructor(node) {
     this.#node = node;
     this.#choice = node.widgets.find((/** @type {any} */ widget) => widget.name === "choice");
-    this.#picker = new FacePicker((choice) => this.#write(choice));
+    const texts = textsIn(app.extensionManager?.setting.get("Comfy.Locale"));
+    this.#picker = new FacePicker((choice) => this.#write(choice), texts);
     const widget = node.addDOMWidget("picture", "visage-pick", this.#picker.element, {
       // The choice is kept by its own widget, and the server wants nothing of this one.
       serialize: false,
@@ -84,6 +87,7 @@ class NodePicker {
         url: api.apiURL(`/view?${new URLSearchParams(picture)}`),
         ...rest,
       })),
+      output.total?.[0] ?? output.pick.length,
     );
     this.refresh();
   }

@@ -53,7 +53,12 @@ class PickFaces(io.ComfyNode):
         settings = build(PickSettings, inputs)
         taken, others, text, number = sorted_out(faces, pick(faces, settings))
         pictures = ui.PreviewImage(views.preview(frames), cls=cls).as_dict()["images"]
-        shown = {"pick": placed(faces, pictures), "choice": [settings.choice], "text": [text]}
+        shown = {
+            "pick": placed(faces, pictures),
+            "total": [len(frames)],
+            "choice": [settings.choice],
+            "text": [text],
+        }
         return io.NodeOutput(taken, others, text, number, ui=shown)
 
 

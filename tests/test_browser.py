@@ -233,7 +233,7 @@ def test_the_keyboard_does_it_too(page: Browser) -> None:
     before = choice(page)
     active = "return document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent"
     page.script("document.querySelector('.visage-pick-button').focus()")
-    press(page, Keys.TAB, Keys.TAB, Keys.TAB)
+    press(page, Keys.TAB, Keys.TAB, Keys.TAB, Keys.TAB)
     assert page.script(active).startswith("Face 1,")
     press(page, Keys.SPACE)
     assert page.script(active).startswith("Face 1,")
@@ -318,6 +318,14 @@ def test_a_choice_that_cannot_be_read_is_told_on_the_page(page: Browser, server:
     page.picture("8-unreadable")
     page.find(".visage-pick-button")[0].click()
     assert (choice(page), status(page)) == ("", "All faces taken. 5 of 5 faces taken.")
+
+
+def test_entries_that_match_no_face_are_told_and_cleared(page: Browser) -> None:
+    write(page, "leave 0,90,5,5; draw 1,1,9,9")
+    told = "5 of 5 faces taken, and 1 drawn. 1 entry of the choice matches no face here."
+    assert status(page) == told
+    page.find(".visage-pick-button")[3].click()
+    assert (choice(page), status(page)) == ("", "Choice cleared. 5 of 5 faces taken.")
 
 
 def test_the_help_page_opens_with_its_picture(page: Browser) -> None:

@@ -62,6 +62,7 @@ def test_many_and_large_images_are_shown_in_part_and_small(pack: ModuleType) -> 
     image = torch.zeros(9, 16, 2048, 4)
     shown = picked(pack, image=image, faces=Faces(2048, 16, ((),) * 9)).ui["pick"]
     assert len(shown) == 8
+    assert picked(pack, image=image, faces=Faces(2048, 16, ((),) * 9)).ui["total"] == [9]
     assert {(frame["width"], frame["height"]) for frame in shown} == {(2048, 16)}
     from visage.nodes import views
 

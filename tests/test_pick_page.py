@@ -87,12 +87,23 @@ def some_choices(number: int, apart: bool = False) -> list[tuple[str, list[tuple
     return [("; ".join(entry() for _ in range(chance.randint(0, 6))), found()) for _ in range(number)]
 
 
-def outcome(text: str, faces: list[tuple[float, float, float, float]]) -> list[bool]:
-    """Which faces of image 1 the server takes."""
+def outcome(text: str, faces: list[tuple[float, float, float, float]], image: int = 1) -> list[bool]:
+    """Which faces of an image the server takes."""
     found = [drawn_face(box, 10000, 10000) for box in faces]
-    entries = [entry for entry in picks(text) if entry.image in (None, 1)]
+    entries = [entry for entry in picks(text) if entry.image in (None, image)]
     left_out = picked(found, 10000, 10000, entries).left_out
     return [all(each.face is not face for each in left_out) for face in found]
+
+
+def notes(text: str, faces: list[tuple[float, float, float, float]]) -> int:
+    """How many entries mean no face of image 1, as the server says."""
+    found = [drawn_face(box, 10000, 10000) for box in faces]
+    return len(picked(found, 10000, 10000, [entry for entry in picks(text) if entry.image in (None, 1)]).notes)
+
+
+def drawn(text: str, image: int) -> list[Any]:
+    """The boxes that are drawn in an image."""
+    return [entry.box for entry in picks(text) if entry.kind == "draw" and entry.image in (None, image)]
 
 
 def test_both_read_the_same_and_refuse_the_same(folder: Path) -> None:
@@ -136,6 +147,10 @@ def test_both_take_the_same_faces_and_write_the_same(folder: Path) -> None:
     assert [[state["taken"] for state in each] for each in states] == expected
     assert 0.1 < sum(map(sum, expected)) / sum(map(len, expected)) < 0.9
     assert any(state["covered"] for each in states for state in each)
+    # An entry that means no face is told on the page as in the report.
+    strangers = called(folder, *(("choice", "unmatched", [one, two, 1]) for one, two in zip(read, boxes, strict=True)))
+    assert strangers == [notes(text, faces) for text, faces in cases]
+    assert any(strangers)
     written = called(folder, *(("choice", "format", [one]) for one in read))
     assert written == ["; ".join(map(str, picks(text))) for text, _ in cases]
 
@@ -144,9 +159,9 @@ def test_a_click_changes_one_face_and_no_other(folder: Path) -> None:
     cases = [(text, faces, place) for text, faces in some_choices(300, apart=True) for place in range(len(faces))]
     boxes = [[share_of(drawn_face(box, 10000, 10000), 10000, 10000) for box in faces] for _, faces, _ in cases]
     calls = [
-        [data(picks(text)), shown, place, 1, named]
+        [data(picks(text)), shown, place, 1, total]
         for (text, _, place), shown in zip(cases, boxes, strict=True)
-        for named in (None, 1)
+        for total in (1, 3)
     ]
     changed = called(folder, *(("choice", "toggled", call) for call in calls))
     written = called(folder, *(("choice", "format", [each]) for each in changed))
@@ -159,21 +174,66 @@ def test_a_click_changes_one_face_and_no_other(folder: Path) -> None:
         # A face under a drawn box stays out.
         wanted[place] = not wanted[place] and not state[place]["covered"]
         assert outcome(result, faces) == wanted, (text, faces, place, result)
+        # In the other images of a batch all stays as it was, also what is said of all images.
+        for image in (2, 3)[: calls[number][-1] - 1]:
+            assert outcome(result, faces, image) == outcome(text, faces, image), (text, faces, place, result)
     assert any(state[call[2]]["covered"] for state, call in zip(states, calls, strict=True))
+
+
+def test_all_none_and_drawn_boxes_change_one_image_of_a_batch(folder: Path) -> None:
+    cases = [(text, faces, data(picks(text))) for text, faces in some_choices(200)]
+    changes: list[tuple[str, list[Any]]] = []
+    for _, _, read in cases:
+        here = [place for place, pick in enumerate(read) if pick["kind"] == "draw" and pick["image"] in (None, 1)]
+        changes += [("withAll", [read, 1, 3]), ("withNone", [read, 1, 3]), ("withDrawn", [read, [1, 1, 9, 9], 1, 3])]
+        changes += [("without", [read, place, 1, 3]) for place in here[:1]]
+        changes += [("withMoved", [read, place, [1, 1, 9, 9], 1, 3]) for place in here[:1]]
+    changed = called(folder, *(("choice", *change) for change in changes))
+    texts = called(folder, *(("choice", "format", [each]) for each in changed))
+    cases_of = {json.dumps(read): (text, faces) for text, faces, read in cases}
+    for (name, values), result in zip(changes, texts, strict=True):
+        text, faces = cases_of[json.dumps(values[0])]
+        for image in (2, 3):
+            assert drawn(result, image) == drawn(text, image), (name, text, result)
+            assert outcome(result, faces, image) == outcome(text, faces, image), (name, text, result)
+        boxes = drawn(text, 1)
+        wanted = {"withDrawn": [*boxes, (1, 1, 9, 9)], "without": boxes[1:], "withMoved": [(1, 1, 9, 9), *boxes[1:]]}
+        assert drawn(result, 1) == wanted.get(name, boxes), (name, text, result)
+    assert {name for name, _ in changes} >= {"without", "withMoved"}
+
+
+def test_both_languages_say_the_same_things(folder: Path) -> None:
+    code = """
+        import { textsIn } from "./pick/texts.js";
+        const said = (texts) => Object.entries(texts).map(
+          ([name, text]) => [name, text.length, typeof text === "string" ? text : text(1, 2, 3, 4)],
+        );
+        process.stdout.write(JSON.stringify(["en", "zh", "fr"].map((locale) => said(textsIn(locale)))));
+    """
+    (folder / "languages.js").write_text(code)
+    done = subprocess.run(["node", "languages.js"], cwd=folder, capture_output=True, text=True, check=True)  # noqa: S607
+    english, chinese, other = json.loads(done.stdout)
+    assert other == english
+    assert [name for name, *_ in english] == [name for name, *_ in chinese]
+    for (name, _, one), (_, _, two) in zip(english, chinese, strict=True):
+        assert one.isascii(), name
+        assert any("\u4e00" <= letter <= "\u9fff" for letter in two), name
+        # The numbers are the same in both.
+        assert {*filter(str.isdigit, one)} == {*filter(str.isdigit, two)}, name
 
 
 def test_all_and_none_keep_drawn_boxes(folder: Path) -> None:
     read = data(picks("take 1,2,3,4; image 2: leave 1,2,3,4; draw 5,6,7,8; none; image 1: leave 9,9,9,9"))
-    everyone, nobody, drawn, without = called(
+    everyone, nobody, added, without = called(
         folder,
-        ("choice", "withAll", [read, 1]),
-        ("choice", "withNone", [read, 1, None]),
-        ("choice", "withDrawn", [read, [1, 1, 1, 1], 2]),
-        ("choice", "without", [read, 2]),
+        ("choice", "withAll", [read, 1, 1]),
+        ("choice", "withNone", [read, 1, 1]),
+        ("choice", "withDrawn", [read, [1, 1, 1, 1], 2, 2]),
+        ("choice", "without", [read, 2, 1, 1]),
     )
     assert everyone == data(picks("image 2: leave 1,2,3,4; draw 5,6,7,8"))
     assert nobody == data(picks("image 2: leave 1,2,3,4; draw 5,6,7,8; none"))
-    assert drawn == [*read, *data(picks("image 2: draw 1,1,1,1"))]
+    assert added == [*read, *data(picks("image 2: draw 1,1,1,1"))]
     assert without == [*read[:2], *read[3:]]
 
 

@@ -27,7 +27,7 @@ const NUMBER = /^[-+]?(\d+\.?\d*|\.\d+)$/;
  * Reads a choice.
  * @param {string} text
  * @returns {Pick[]}
- * @throws {Error} names the entry that cannot be read
+ * @throws {Error} names the entry that cannot be read, which is its cause
  */
 export function parse(text) {
   return text
@@ -42,7 +42,7 @@ export function parse(text) {
  * @returns {Pick}
  */
 function parseEntry(entry) {
-  const refused = new Error(`'${entry}' is no entry of a choice.`);
+  const refused = new Error(`'${entry}' is no entry of a choice.`, { cause: entry });
   const found = ENTRY.exec(entry);
   if (found === null) throw refused;
   const image = found[1] === undefined ? null : Number(found[1]);
@@ -184,23 +184,62 @@ export function drawnIn(picks, image) {
 }
 
 /**
+ * How many entries take or leave a face that is not there, in an image.
+ * @param {Pick[]} picks
+ * @param {Box[]} faces of the image
+ * @param {number} image from 1 on
+ * @returns {number}
+ */
+export function unmatched(picks, faces, image) {
+  const matched = new Set(entriesOf(picks, faces, image));
+  const named = placesIn(picks, image).filter((place) => picks[place].kind === "take" || picks[place].kind === "leave");
+  return named.filter((place) => !matched.has(place)).length;
+}
+
+// What is changed is changed in one image of a batch of `total`: an entry for all of them stays for the others.
+
+/**
+ * What a new entry names as its image: nothing where there is but one.
+ * @param {number} image from 1 on
+ * @param {number} total
+ * @returns {number | null}
+ */
+function named(image, total) {
+  return total > 1 ? image : null;
+}
+
+/**
+ * What an entry becomes where it is taken out of an image.
+ * @param {Pick} pick
+ * @param {number} image from 1 on
+ * @param {number} total
+ * @returns {Pick[]} the same for each of the other images
+ */
+function forOthers(pick, image, total) {
+  if (pick.image !== null) return [];
+  const numbers = Array.from({ length: total }, (_, place) => place + 1);
+  return numbers.filter((number) => number !== image).map((number) => ({ ...pick, image: number }));
+}
+
+/**
  * The choice with a face taken that was not, or the other way round. A face under a drawn box stays as it is.
  * @param {Pick[]} picks
  * @param {Box[]} faces of the image
  * @param {number} face its place among them
  * @param {number} image from 1 on
- * @param {number | null} named what a new entry names as its image
+ * @param {number} total
  * @returns {Pick[]}
  */
-export function toggled(picks, faces, face, image, named) {
+export function toggled(picks, faces, face, image, total) {
   const state = states(picks, faces, image)[face];
   if (state.covered) return picks;
   const only = isOnly(picks, image);
-  const rest = withoutWhatMeans(picks, faces, face, image);
-  if (!state.taken) return only ? [...rest, { kind: "take", box: faces[face], image: named }] : rest;
-  if (!only) return [...rest, { kind: "leave", box: faces[face], image: named }];
+  const rest = withoutWhatMeans(picks, faces, face, image, total);
+  const here = named(image, total);
+  if (!state.taken) return only ? [...rest, { kind: "take", box: faces[face], image: here }] : rest;
+  if (!only) return [...rest, { kind: "leave", box: faces[face], image: here }];
   // The last face that was named is gone: still none of the others.
-  return isOnly(rest, image) ? rest : [...rest, { kind: "none", box: null, image: named }];
+  return isOnly(rest, image) ? rest : [...rest, { kind: "none", box: null, image: here }];
 }
 
 /**
@@ -209,45 +248,50 @@ export function toggled(picks, faces, face, image, named) {
  * @param {Box[]} faces of the image
  * @param {number} face its place among them
  * @param {number} image from 1 on
+ * @param {number} total
  * @returns {Pick[]}
  */
-function withoutWhatMeans(picks, faces, face, image) {
+function withoutWhatMeans(picks, faces, face, image, total) {
   const place = entriesOf(picks, faces, image)[face];
   if (place < 0 || picks[place].kind === "draw") return picks;
-  return withoutWhatMeans(without(picks, place), faces, face, image);
+  return withoutWhatMeans(without(picks, place, image, total), faces, face, image, total);
 }
 
 /**
  * The choice with all faces that were found in an image. Drawn boxes stay.
  * @param {Pick[]} picks
  * @param {number} image from 1 on
+ * @param {number} total
  * @returns {Pick[]}
  */
-export function withAll(picks, image) {
+export function withAll(picks, image, total) {
   const places = new Set(placesIn(picks, image));
-  return picks.filter((pick, place) => pick.kind === "draw" || !places.has(place));
+  return picks.flatMap((pick, place) =>
+    pick.kind === "draw" || !places.has(place) ? [pick] : forOthers(pick, image, total),
+  );
 }
 
 /**
  * The choice with none of the faces that were found in an image. Drawn boxes stay.
  * @param {Pick[]} picks
  * @param {number} image from 1 on
- * @param {number | null} named what the new entry names as its image
+ * @param {number} total
  * @returns {Pick[]}
  */
-export function withNone(picks, image, named) {
-  return [...withAll(picks, image), { kind: "none", box: null, image: named }];
+export function withNone(picks, image, total) {
+  return [...withAll(picks, image, total), { kind: "none", box: null, image: named(image, total) }];
 }
 
 /**
  * The choice with one box more.
  * @param {Pick[]} picks
  * @param {Box} box
- * @param {number | null} named what the new entry names as its image
+ * @param {number} image from 1 on
+ * @param {number} total
  * @returns {Pick[]}
  */
-export function withDrawn(picks, box, named) {
-  return [...picks, { kind: "draw", box, image: named }];
+export function withDrawn(picks, box, image, total) {
+  return [...picks, { kind: "draw", box, image: named(image, total) }];
 }
 
 /**
@@ -255,18 +299,26 @@ export function withDrawn(picks, box, named) {
  * @param {Pick[]} picks
  * @param {number} place of its entry
  * @param {Box} box
+ * @param {number} image from 1 on
+ * @param {number} total
  * @returns {Pick[]}
  */
-export function withMoved(picks, place, box) {
-  return picks.map((pick, index) => (index === place ? { ...pick, box } : pick));
+export function withMoved(picks, place, box, image, total) {
+  return picks.flatMap((pick, index) =>
+    index === place
+      ? [{ ...pick, box, image: pick.image ?? named(image, total) }, ...forOthers(pick, image, total)]
+      : [pick],
+  );
 }
 
 /**
  * The choice without an entry.
  * @param {Pick[]} picks
  * @param {number} place of the entry
+ * @param {number} image from 1 on
+ * @param {number} total
  * @returns {Pick[]}
  */
-export function without(picks, place) {
-  return picks.filter((_, index) => index !== place);
+export function without(picks, place, image, total) {
+  return picks.flatMap((pick, index) => (index === place ? forOthers(pick, image, total) : [pick]));
 }

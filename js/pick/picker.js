@@ -2,11 +2,24 @@
 // and nothing of ComfyUI.
 
 import { between, moved, pointIn, resized } from "./boxes.js";
-import { drawnIn, format, parse, states, toggled, without, withAll, withDrawn, withMoved, withNone } from "./choice.js";
+import {
+  drawnIn,
+  format,
+  parse,
+  states,
+  toggled,
+  unmatched,
+  without,
+  withAll,
+  withDrawn,
+  withMoved,
+  withNone,
+} from "./choice.js";
 
 /** @typedef {import("./choice.js").Box} Box */
 /** @typedef {import("./choice.js").Pick} Pick */
 /** @typedef {import("./boxes.js").Point} Point */
+/** @typedef {import("./texts.js").Texts} Texts */
 
 /**
  * A face that was found: its box, the number that people know it by, and its longer side in pixels.
@@ -26,9 +39,6 @@ import { drawnIn, format, parse, states, toggled, without, withAll, withDrawn, w
  * }} Drag
  */
 
-const HINT = "Click a face to take it in or out. Drag to add a box. Shift and drag to move one.";
-const BEFORE = "Run the workflow: the picture and its faces are shown here then.";
-const GONE = "The picture is no longer there. Run the workflow again.";
 /** A press that goes no further than this many pixels of the screen is a click. */
 const CLICK = 4;
 /** What an arrow key moves a box by, in percent of the image. */
@@ -70,43 +80,58 @@ function button(text, label, act) {
 export class FacePicker {
   /** @type {Shown[]} */
   #shown = [];
+  /** How many images there are: the first of them are shown. */
+  #total = 0;
   #at = 0;
   #text = "";
   /** @type {Pick[] | null} what the text says; null if it cannot be read */
   #picks = [];
-  /** Why it cannot be read. */
+  /** The entry that cannot be read. */
   #fault = "";
+  /**
+   * Where the picture has changed since boxes were drawn: the one before it.
+   * @type {Shown | null}
+   */
+  #former = null;
   #fixed = false;
   /** @type {Drag | null} */
   #drag = null;
   #changed;
+  #texts;
 
-  /** @param {(choice: string) => void} changed is called with the new choice whenever the user makes one */
-  constructor(changed) {
+  /**
+   * @param {(choice: string) => void} changed is called with the new choice whenever the user makes one
+   * @param {Texts} texts
+   */
+  constructor(changed, texts) {
     this.#changed = changed;
+    this.#texts = texts;
     this.image = /** @type {HTMLImageElement} */ (made("img", "image", { alt: "", draggable: "false" }));
     this.boxes = made("div", "boxes");
     this.frame = made("div", "frame", { tabindex: "-1" }, this.image, this.boxes);
-    this.empty = made("p", "empty", {}, BEFORE);
+    this.empty = made("p", "empty", {}, texts.before);
     this.stage = made("div", "stage", {}, this.frame, this.empty);
     this.status = made("div", "status", { role: "status", "aria-live": "polite" });
-    this.hint = made("div", "hint", {}, HINT);
+    this.hint = made("div", "hint", {}, texts.hint);
     this.place = made("span", "place");
-    this.before = button("‹", "Previous image", () => this.#turn(-1));
-    this.after = button("›", "Next image", () => this.#turn(1));
+    this.before = button("‹", texts.previous, () => this.#turn(-1));
+    this.after = button("›", texts.next, () => this.#turn(1));
     this.pages = made("span", "pages", {}, this.before, this.place, this.after);
     this.buttons = [
-      button("All", "Take all faces", () => this.#choose((picks) => withAll(picks, this.#number), "All faces taken")),
-      button("None", "Take none of the faces", () =>
-        this.#choose((picks) => withNone(picks, this.#number, this.#named), "No face taken"),
+      button(texts.all, texts.takeAll, () =>
+        this.#choose((picks) => withAll(picks, this.#number, this.#total), texts.allTaken),
       ),
-      button("Add box", "Add a box where no face was found", () => this.#add(NEW_BOX)),
+      button(texts.none, texts.takeNone, () =>
+        this.#choose((picks) => withNone(picks, this.#number, this.#total), texts.noneTaken),
+      ),
+      button(texts.add, texts.addBox, () => this.#add(NEW_BOX)),
+      button(texts.clear, texts.clearAll, () => this.#choose(() => [], texts.cleared)),
     ];
-    this.tools = made("div", "tools", { role: "group", "aria-label": "All faces" }, ...this.buttons, this.pages);
+    this.tools = made("div", "tools", { role: "group", "aria-label": texts.tools }, ...this.buttons, this.pages);
     this.element = made(
       "div",
       "picker",
-      { role: "group", "aria-label": "Pick faces in the picture" },
+      { role: "group", "aria-label": texts.picker },
       this.tools,
       this.stage,
       this.hint,
@@ -119,9 +144,12 @@ export class FacePicker {
   /**
    * Shows images and their faces; none of them: what to do to see some.
    * @param {Shown[]} shown
+   * @param {number} total how many images there are, of which these are the first
    */
-  show(shown) {
+  show(shown, total) {
+    this.#compareSizes(this.#former ?? this.#shown[0], shown[0]);
     this.#shown = shown;
+    this.#total = total;
     this.#at = Math.min(this.#at, Math.max(shown.length - 1, 0));
     this.#draw();
   }
@@ -138,9 +166,18 @@ export class FacePicker {
       this.#picks = parse(text);
     } catch (error) {
       this.#picks = null;
-      this.#fault = /** @type {Error} */ (error).message;
+      this.#fault = String(/** @type {Error} */ (error).cause);
     }
     this.#draw();
+  }
+
+  /**
+   * @param {Shown | undefined} former
+   * @param {Shown | undefined} current
+   */
+  #compareSizes(former, current) {
+    const same = former?.width === current?.width && former?.height === current?.height;
+    this.#former = same || former === undefined ? null : former;
   }
 
   /** @returns {Shown | undefined} the image that is shown */
@@ -153,11 +190,6 @@ export class FacePicker {
     return this.#at + 1;
   }
 
-  /** @returns {number | null} what new entries name as their image: nothing where there is but one */
-  get #named() {
-    return this.#shown.length > 1 ? this.#number : null;
-  }
-
   /**
    * @param {(picks: Pick[]) => Pick[]} change
    * @param {string} [said] what those who do not see it are told
@@ -167,6 +199,7 @@ export class FacePicker {
     // A choice that cannot be read is begun anew only by the buttons, which say so, never by a stray click.
     if (this.#fixed || this.#current === undefined) return;
     this.#picks = change(this.#picks ?? []);
+    this.#former = null;
     this.#text = format(this.#picks);
     this.#draw(said, focus);
     this.#changed(this.#text);
@@ -180,8 +213,9 @@ export class FacePicker {
 
   /** @param {Box} box */
   #add(box) {
+    const { added } = this.#texts;
     const count = drawnIn(this.#picks ?? [], this.#number).length;
-    this.#choose((picks) => withDrawn(picks, box, this.#named), `Box ${count + 1} added`, `drawn-${count}`);
+    this.#choose((picks) => withDrawn(picks, box, this.#number, this.#total), added(count + 1), `drawn-${count}`);
   }
 
   /** @param {number} face its place among the faces of the image */
@@ -189,10 +223,10 @@ export class FacePicker {
     if (this.#picks === null) return;
     const { faces } = /** @type {Shown} */ (this.#current);
     const boxes = faces.map(({ box }) => box);
-    const picks = toggled(this.#picks, boxes, face, this.#number, this.#named);
+    const picks = toggled(this.#picks, boxes, face, this.#number, this.#total);
     const { taken, covered } = states(picks, boxes, this.#number)[face];
-    const outcome = covered ? "left out: a drawn box stands in its place" : taken ? "taken" : "taken out";
-    this.#choose(() => picks, `Face ${faces[face].number} ${outcome}`, `face-${face}`);
+    const say = covered ? this.#texts.covered : taken ? this.#texts.taken : this.#texts.takenOut;
+    this.#choose(() => picks, say(faces[face].number), `face-${face}`);
   }
 
   /**
@@ -200,7 +234,8 @@ export class FacePicker {
    * @param {number} count which drawn box of the image it is
    */
   #remove(place, count) {
-    this.#choose((picks) => without(picks, place), `Box ${count + 1} removed`, "frame");
+    const said = this.#texts.removed(count + 1);
+    this.#choose((picks) => without(picks, place, this.#number, this.#total), said, "frame");
   }
 
   // ---- what is seen
@@ -218,13 +253,13 @@ export class FacePicker {
     this.hint.hidden = current === undefined || this.#fixed;
     this.tools.hidden = current === undefined;
     this.pages.hidden = this.#shown.length < 2;
-    this.place.textContent = `Image ${this.#number} of ${this.#shown.length}`;
+    this.place.textContent = this.#texts.place(this.#number, this.#total);
     this.before.disabled = this.#at === 0;
     this.after.disabled = this.#at === this.#shown.length - 1;
     for (const each of this.buttons) each.disabled = this.#fixed;
     this.element.classList.toggle("visage-pick-fixed", this.#fixed);
     if (current === undefined) {
-      this.empty.textContent = BEFORE;
+      this.empty.textContent = this.#texts.before;
       this.boxes.replaceChildren();
     } else {
       if (this.image.getAttribute("src") !== current.url) this.image.src = current.url;
@@ -243,18 +278,38 @@ export class FacePicker {
 
   /** @param {string} said */
   #say(said) {
-    const parts = said ? [`${said}.`] : [];
+    const parts = said ? [said] : [];
     if (this.#picks === null) {
-      parts.push(`${this.#fault} Correct the text, or begin anew with All or None.`);
+      parts.push(this.#texts.unreadable(this.#fault));
     } else if (this.#current !== undefined) {
-      const faces = this.#current.faces.map(({ box }) => box);
-      const taken = states(this.#picks, faces, this.#number).filter((state) => state.taken).length;
-      const drawn = drawnIn(this.#picks, this.#number).length;
-      const boxes = drawn === 0 ? "" : `, and ${drawn} drawn`;
-      parts.push(`${taken} of ${faces.length} ${faces.length === 1 ? "face" : "faces"} taken${boxes}.`);
+      parts.push(...this.#told(this.#picks, this.#current));
     }
-    if (this.#fixed) parts.push("The choice comes from another node.");
+    if (this.#fixed) parts.push(this.#texts.fixed);
     this.status.textContent = parts.join(" ");
+  }
+
+  /**
+   * What the choice does in the image that is shown, and what not.
+   * @param {Pick[]} picks
+   * @param {Shown} current
+   * @returns {string[]}
+   */
+  #told(picks, current) {
+    const [texts, shown] = [this.#texts, this.#shown.length];
+    const faces = current.faces.map(({ box }) => box);
+    const taken = states(picks, faces, this.#number).filter((state) => state.taken).length;
+    const drawn = drawnIn(picks, this.#number).length;
+    const strange = unmatched(picks, faces, this.#number);
+    const parts = [texts.sum(taken, faces.length, drawn)];
+    if (strange > 0) parts.push(texts.unmatched(strange));
+    if (drawn > 0 && this.#former !== null) {
+      parts.push(texts.otherSize(drawn, this.#former.width, this.#former.height));
+    }
+    if (this.#total > shown) {
+      const areNamed = picks.some(({ image }) => image === null || image > shown);
+      parts.push(areNamed ? texts.othersByText(shown) : texts.othersTaken(shown));
+    }
+    return parts;
   }
 
   /**
@@ -271,7 +326,7 @@ export class FacePicker {
         role: "checkbox",
         "aria-checked": { in: "true", out: "false", unknown: "mixed" }[state],
         "aria-disabled": String(found?.[face].covered || this.#fixed),
-        "aria-label": `Face ${number}, ${size} pixels, ${across} percent from the left, ${down} from the top`,
+        "aria-label": this.#texts.face(number, size, across, down),
       });
       element.dataset.face = String(face);
       element.append(made("span", "number", { "aria-hidden": "true" }, String(number)));
@@ -287,13 +342,13 @@ export class FacePicker {
       // An application is given the arrow keys also where a screen reader would take them for itself.
       const element = this.#box(box, `drawn-${count}`, "drawn", {
         role: "application",
-        "aria-roledescription": "box drawn by hand",
-        "aria-label": `Box ${count + 1}. Arrow keys move it, Shift and arrow keys resize it, Delete removes it`,
+        "aria-roledescription": this.#texts.drawn,
+        "aria-label": this.#texts.box(count + 1),
         "aria-keyshortcuts": "ArrowLeft ArrowRight ArrowUp ArrowDown Delete",
       });
       element.dataset.place = String(place);
       element.dataset.count = String(count);
-      const remove = button("×", `Remove box ${count + 1}`, () => this.#remove(place, count));
+      const remove = button("×", this.#texts.remove(count + 1), () => this.#remove(place, count));
       remove.className = "visage-pick-remove";
       element.append(
         made("span", "number", { "aria-hidden": "true" }, `+${count + 1}`),
@@ -334,7 +389,7 @@ export class FacePicker {
     this.image.addEventListener("error", () => {
       this.frame.hidden = true;
       this.empty.hidden = false;
-      this.empty.textContent = GONE;
+      this.empty.textContent = this.#texts.gone;
     });
     this.frame.addEventListener("pointerdown", (event) => this.#press(event));
     this.frame.addEventListener("pointermove", (event) => this.#pull(event));
@@ -394,7 +449,7 @@ export class FacePicker {
   #move({ dataset }, box) {
     if (dataset.place !== undefined) {
       const place = Number(dataset.place);
-      this.#choose((picks) => withMoved(picks, place, box), "", dataset.key);
+      this.#choose((picks) => withMoved(picks, place, box, this.#number, this.#total), "", dataset.key);
       return;
     }
     const { faces } = /** @type {Shown} */ (this.#current);
@@ -405,11 +460,12 @@ export class FacePicker {
     this.#choose(
       (picks) =>
         withDrawn(
-          taken ? toggled(picks, boxes, face, this.#number, this.#named) : picks,
+          taken ? toggled(picks, boxes, face, this.#number, this.#total) : picks,
           box,
-          this.#named,
+          this.#number,
+          this.#total,
         ),
-      `Face ${faces[face].number} moved`,
+      this.#texts.moved(faces[face].number),
       `drawn-${count}`,
     );
   }
