@@ -10,6 +10,8 @@ from ..faces.described import counted, in_words
 from .outcome import Outcome
 
 Done = Literal["restored", "refined"]
+# Enlargements from the first up to the second neither take away detail that one could see nor are worth telling.
+_AS_IT_IS = 0.95, 1.05
 
 
 def outcome_report(outcomes: Sequence[Sequence[Outcome]], done: Done) -> str:
@@ -45,13 +47,20 @@ def outcome_reasons(frame: Sequence[Outcome]) -> str:
     return "; ".join(f"{count}: {said}" for said, count in counted.items())
 
 
+def _crop(enlargement: float | None) -> str:
+    """At which size the face was worked on; nothing where that is not known, or its own."""
+    if enlargement is None or _AS_IT_IS[0] <= enlargement < _AS_IT_IS[1]:
+        return ""
+    if enlargement < 1:
+        return f" in a crop shrunk to {enlargement:.2g}x, which loses detail"
+    return f" in a crop enlarged {enlargement:.2g}x"
+
+
 def _told(outcome: Outcome) -> Iterator[str]:
     if outcome.action == "skipped":
         yield f"left as it was, {outcome.reason}"
         return
-    yield outcome.action if outcome.enlargement is None else f"{outcome.action} at {outcome.enlargement:.2g}x its size"
-    if outcome.enlargement is not None and outcome.enlargement < 1:
-        yield "which loses detail"
+    yield f"{outcome.action}{_crop(outcome.enlargement)}"
     if outcome.denoise is not None:
         yield f"denoise {outcome.denoise:.3g}"
     if outcome.seed is not None:

@@ -22,11 +22,11 @@ def test_each_face_of_each_image_has_a_line() -> None:
     ]
     assert outcome_report(outcomes, "restored").splitlines() == [
         "Image 1: 1 of 2 faces restored",
-        "- face 1 (120 px at 60, 80): restored at 4.3x its size",
+        "- face 1 (120 px at 60, 80): restored in a crop enlarged 4.3x",
         "- face 2 (20 px at 210, 30): left as it was, smaller than 32 px",
         "Image 2: no face",
         "Image 3: 1 of 1 face restored",
-        "- face 2 (20 px at 210, 30): restored at 0.5x its size, which loses detail",
+        "- face 2 (20 px at 210, 30): restored in a crop shrunk to 0.5x, which loses detail",
     ]
 
 
@@ -35,9 +35,19 @@ def test_refined_faces_tell_what_they_were_painted_with() -> None:
     plain = Outcome(SMALL, "refined", None, None, "", 0, 0.35)
     assert outcome_report([[painted, plain]], "refined").splitlines() == [
         "Image 1: 2 of 2 faces refined",
-        '- face 1 (120 px at 60, 80): refined at 2x its size, denoise 0.4, seed 7, prompt "smiling, freckles"',
+        '- face 1 (120 px at 60, 80): refined in a crop enlarged 2x, denoise 0.4, seed 7, prompt "smiling, freckles"',
         "- face 2 (20 px at 210, 30): refined, denoise 0.35, seed 0",
     ]
+
+
+def test_detail_is_lost_only_where_the_crop_is_smaller_to_speak_of() -> None:
+    def told(enlargement: float) -> str:
+        (_, line) = outcome_report([[Outcome(LARGE, "restored", enlargement=enlargement)]], "restored").splitlines()
+        return line.partition(": ")[2]
+
+    assert [told(size) for size in (0.95, 0.98, 1.0, 1.04)] == ["restored"] * 4
+    assert told(0.94) == "restored in a crop shrunk to 0.94x, which loses detail"
+    assert told(1.06) == "restored in a crop enlarged 1.1x"
 
 
 def test_nothing_to_tell_of() -> None:
@@ -53,7 +63,7 @@ def test_it_tells_what_the_pipeline_did(generator: torch.Generator) -> None:
     done = restore(frames, faces, restorer_of(host)[0], host, settings)
     first, large, small = outcome_report(done.outcomes, "restored").splitlines()
     assert first == "Image 1: 1 of 2 faces restored"
-    assert large.startswith("- face 1 (120 px at 60, 80): restored at ")
+    assert large.startswith("- face 1 (120 px at 60, 80): restored in a crop ")
     assert small == "- face 2 (20 px at 210, 30): left as it was, smaller than 32 px"
     off = restore(frames, faces, restorer_of(host)[0], host, RestoreSettings(blend=BlendSettings(strength=0)))
     assert "face 1 (120 px at 60, 80): left as it was, strength is 0" in outcome_report(off.outcomes, "restored")
