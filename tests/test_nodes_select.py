@@ -56,12 +56,14 @@ def test_faces_come_in_their_new_order_and_the_others_with_their_old_numbers(pac
     faces, others, report, count = select(pack, order="surest first", count=1).result
     assert boxes(faces) == [[SMALL.box], [], [SMALL.box]]
     assert others.frames == ((LARGE,), (), ())
-    assert "- face 1 (50 px at 24, 24): at place 1" in report
+    assert "- face 1 (50 px at 24, 24): number 2 in the order; only the first is asked for" in report
     assert count == 2
     faces = select(pack, min_size=21).result[0]
     assert boxes(faces) == [[LARGE.box], [], []]
-    faces = select(pack, indices="-1").result[0]
+    faces, _, report, _ = select(pack, indices="-1").result
     assert boxes(faces) == [[SMALL.box], [], [SMALL.box]]
+    # Indices are counted from 0, and so is what is told of them.
+    assert "- face 1 (50 px at 24, 24): at place 0 of the order (from 0), which is not asked for" in report
 
 
 def test_the_report_is_shown_on_the_node(pack: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,4 +130,4 @@ def test_the_faces_of_a_photograph_are_chosen_by_size(pack: ModuleType, data: Pa
     assert count == 2
     areas = [face.width * face.height for face in faces.frames[0]]
     assert [face.width * face.height for face in chosen.frames[0]] == sorted(areas, reverse=True)[:2]
-    assert report.count("not asked for") == others.count == faces.count - 2
+    assert report.count("only the first 2 are asked for") == others.count == faces.count - 2

@@ -255,6 +255,22 @@ def test_points_that_coincide_give_a_yaw_still() -> None:
 # Reports
 
 
+@pytest.mark.parametrize(
+    ("first", "count", "told"),
+    [
+        (0, 1, "number 4 in the order; only the first is asked for"),
+        (0, 3, "number 4 in the order; only the first 3 are asked for"),
+        (1, 1, "number 4 in the order; only number 2 is asked for"),
+        (1, 2, "number 4 in the order; only numbers 2 to 3 are asked for"),
+        (4, 0, "number 4 in the order; only those from number 5 on are asked for"),
+    ],
+)
+def test_what_is_out_of_the_range_is_told_as_people_count(first: int, count: int, told: str) -> None:
+    faces = [square(60 * number, 10, 40, index=number) for number in range(4)]
+    (*_, last) = choose(faces, WIDTH, HEIGHT, SelectSettings(first=first, count=count)).left_out
+    assert last.reason == told
+
+
 def test_a_report_names_every_face_left_out_with_its_place_and_reason() -> None:
     faces = [square(9.5, 9.5, 40), square(100, 50, 12, score=0.3), head(yaw=50)]
     faces = [Face(face.box, face.score, landmarks=face.landmarks, index=number) for number, face in enumerate(faces)]
@@ -266,6 +282,6 @@ def test_a_report_names_every_face_left_out_with_its_place_and_reason() -> None:
         "- face 2 (12 px at 106, 56): smaller than 20 px",
         "- face 3 (120 px at 150, 150): turned by about 50 degrees, more than 30",
         "Image 2: 1 of 2 faces taken",
-        "- face 2 (50 px at 225, 35): at place 1 of the order (from 0), which is not asked for",
+        "- face 2 (50 px at 225, 35): number 2 in the order; only the first is asked for",
         "Image 3: 0 of 0 faces taken",
     ]

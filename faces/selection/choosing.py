@@ -55,10 +55,13 @@ def choose(
     }
     able = ordered((face for face in numbered(faces) if reasons[face.index] is None), settings.order, width, height)
     end = settings.first + settings.count if settings.count else len(able)
-    asked = places(settings.indices, len(able)) if settings.indices.strip() else range(settings.first, end)
+    by_index = bool(settings.indices.strip())
+    asked = places(settings.indices, len(able)) if by_index else range(settings.first, end)
     for place, face in enumerate(able):
-        if place not in asked:
+        if place not in asked and by_index:
             reasons[face.index] = f"at place {place} of the order (from 0), which is not asked for"
+        elif place not in asked:
+            reasons[face.index] = f"number {place + 1} in the order; only {_range(settings.first, settings.count)}"
     return Choice(
         numbered(faces[able[place].index] for place in asked if place < len(able)),
         tuple(LeftOut(face, why) for face, why in zip(faces, reasons.values(), strict=True) if why is not None),
@@ -79,3 +82,12 @@ def summary(choices: Sequence[Choice]) -> str:
     """How many faces were taken, of all frames together: ``2 of 3 faces taken``."""
     taken = sum(len(choice.taken) for choice in choices)
     return f"{taken} of {counted(taken + sum(len(choice.left_out) for choice in choices))} taken"
+
+
+def _range(first: int, count: int) -> str:
+    """What is asked for from place ``first`` on, counted from 0: ``the first 2 are asked for``."""
+    if count == 0:
+        return f"those from number {first + 1} on are asked for"
+    if count == 1:
+        return f"{f'number {first + 1}' if first else 'the first'} is asked for"
+    return f"{f'numbers {first + 1} to {first + count}' if first else f'the first {count}'} are asked for"
