@@ -343,20 +343,6 @@ def test_the_help_page_opens_with_its_picture(page: Browser) -> None:
     page.picture("9-help")
 
 
-def test_a_picker_that_was_added_by_hand_follows_an_undo(page: Browser) -> None:
-    graph = Graph(page)
-    graph.new()
-    graph.search("Pick Faces", (300, 300), "Pick Faces")
-    graph.take("Pick Faces", (300, 300))
-    for text in ("one", "two"):
-        write(page, text)
-        assert status(page).startswith(f"'{text}' is no entry")
-        page.wait(lambda: is_kept(page))
-    undo(page)
-    page.wait(lambda: choice(page) == "one")
-    page.wait(lambda: status(page).startswith("'one' is no entry"))
-
-
 def test_every_node_of_the_pack_is_drawn(page: Browser) -> None:
     page.script("return app.extensionManager.setting.set('Comfy.RightSidePanel.IsOpen', false)")
     Graph(page).new()
@@ -378,6 +364,20 @@ def test_every_node_of_the_pack_is_drawn(page: Browser) -> None:
         assert not page.find(".node-error")
     look_at_node(page, PICKER)
     assert "Run the workflow" in page.one(".visage-pick-empty").text
+
+
+def test_a_picker_that_was_added_by_hand_follows_an_undo(page: Browser) -> None:
+    graph = Graph(page)
+    graph.new()
+    graph.search("Pick Faces", (300, 300), "Pick Faces")
+    graph.take("Pick Faces", (300, 300))
+    for text in ("one", "two"):
+        write(page, text)
+        assert status(page).startswith(f"'{text}' is no entry")
+        page.wait(lambda: is_kept(page))
+    undo(page)
+    page.wait(lambda: choice(page) == "one")
+    page.wait(lambda: status(page).startswith("'one' is no entry"))
 
 
 def test_the_blueprint_is_found_and_says_what_it_wants(page: Browser) -> None:
