@@ -51,6 +51,16 @@ def get_free_memory(dev: torch.device | None = None) -> int:
     return 4 * 1024**3
 
 
+def extra_reserved_memory() -> int:
+    return 400 * 1024**2
+
+
+def free_memory(
+    memory_required: float, device: torch.device, keep_loaded: tuple = (), for_dynamic: bool = False
+) -> None:
+    """Every model fits."""
+
+
 def load_models_gpu(models: list, memory_required: int = 0, force_full_load: bool = False) -> None:
     for model in models:
         model.model.to(model.load_device)
