@@ -80,7 +80,8 @@ class LoadFaceRestorer(io.ComfyNode):
                     options=list(get_args(Precision)),
                     default="fp32",
                     tooltip=(
-                        "fp32 is exact. bf16 halves the memory and is offered only for networks in which it was "
+                        "fp32 is the most accurate (its convolutions run in TF32 on NVIDIA GPUs from RTX 30 on, as in "
+                        "all of ComfyUI). bf16 halves the memory and is offered only for networks in which it was "
                         "measured to be accurate; CodeFormer and RestoreFormer need fp32."
                     ),
                     advanced=True,
@@ -115,7 +116,10 @@ class LoadFaceParser(io.ComfyNode):
                     "precision",
                     options=list(get_args(Precision)),
                     default="fp32",
-                    tooltip="fp32 is exact. bf16 halves the memory; ParseNet loses too much in it and needs fp32.",
+                    tooltip=(
+                        "fp32 is the most accurate (its convolutions run in TF32 on NVIDIA GPUs from RTX 30 on, as in "
+                        "all of ComfyUI). bf16 halves the memory; ParseNet loses too much in it and needs fp32."
+                    ),
                     advanced=True,
                 ),
             ],
