@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from timing import options, paired, write_json
+from timing import in_turn, options, write_json
 from visage.faces.alignment import FFHQ
 from visage.faces.crops import extract, plan_crops
 from visage.faces.face import Face
@@ -37,8 +37,8 @@ def main() -> None:
             frames = torch.from_numpy(picture.astype(np.float32) / 255)[None]
             for count in (1, 8):
                 faces = [_face(index, width, height, square) for index in range(count)]
-                ours, theirs = paired(_visage(frames, faces), _facexlib(picture, faces), arguments.rounds)
-                copy, _ = paired(partial(duplicate, frames), partial(duplicate, frames), arguments.rounds)
+                ours, theirs = in_turn([_visage(frames, faces), _facexlib(picture, faces)], arguments.rounds)
+                (copy,) = in_turn([partial(duplicate, frames)], arguments.rounds)
                 label = f"{name}, {count} face{'s' if count > 1 else ''}"
                 print(
                     f"{label:18}{theirs * 1e3:9.0f} ms{ours * 1e3:9.1f} ms{theirs / ours:8.1f}x"

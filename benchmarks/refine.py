@@ -4,7 +4,8 @@ The model gives back what it gets, so that what is timed is windows, masks, colo
 FaceDetailer at its defaults (guide size 512 for the box, crop factor 3, feather 5, noise mask feather 20, dilation 10)
 step by step: a float mask of the whole frame for every box and its dilation in OpenCV, the crop in NumPy, 8-bit Lanczos
 in PIL both ways, Gaussian blurs of 11 and 41 pixels in torchvision, the paste and the crop with alpha in torch. It has
-no colour step; ours is timed with one.
+no colour step; ours is timed with one. Both compute on the CPU, where ComfyUI's images lie, so there is no choice of
+device.
 
     python benchmarks/refine.py [--json FILE]
 """
@@ -17,7 +18,7 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image
-from timing import options, paired, write_json
+from timing import in_turn, options, write_json
 from torch import Tensor
 from torchvision.transforms import GaussianBlur
 from visage.faces.face import Face, Faces
@@ -55,7 +56,7 @@ def main() -> None:
         for box in BOXES:
             for count in (1, 8):
                 boxes = [_box(index, width, height, box) for index in range(count)]
-                ours, theirs = paired(_visage(frames, boxes), _impact(frames, boxes), arguments.rounds)
+                ours, theirs = in_turn([_visage(frames, boxes), _impact(frames, boxes)], arguments.rounds)
                 label = f"{name}, {count} face{'s' if count > 1 else ''} of {box[0]}x{box[1]}"
                 each = (theirs / count * 1e3, ours / count * 1e3)
                 print(f"{label:34}{each[0]:11.0f} ms{each[1]:9.1f} ms{theirs / ours:8.1f}x")
