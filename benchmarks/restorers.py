@@ -1,122 +1,162 @@
-"""Restoration networks: time and memory per face, alone and in batches, beside the plain loop.
+"""Networks: time and memory per picture, alone and in batches, in either layout of memory, beside the plain loop.
 
 python benchmarks/restorers.py --device cuda
+python benchmarks/restorers.py --device cuda --layout loaded first last --only gfpgan codeformer
 python benchmarks/restorers.py --batches 1 --only gfpgan
 
 The plain loop is what the authors' scripts do: one face after the other in fp32, through the authors' network as
-spandrel has it, or, where spandrel has none, through ours. Weights are random and of the official layout. Ratios are
-above 1 where ours is faster.
+spandrel or facexlib has it, or, where neither does, through ours. Weights are random and of the official layout, but
+for those that come with Visage. Ratios are above 1 where ours is faster. Of the detector it is the whole detection that
+is measured, in a frame of 640 pixels.
 
 The ceiling is what the device reaches in one large matrix product of the same type; a network's share of it is its
-floating-point operations per second over that. Operations are counted in the network's own convolutions and products,
-so work that is saved is not counted as done. Both are taken by the clock: where the machine does other things as well
-the share means little and may even exceed 1.
+floating-point operations per second over that. In fp32 the product is in TF32 where PyTorch lets convolutions be: they
+are nearly all of the work. Operations are counted in the network's own convolutions and products, so work that is saved
+is not counted as done. Both are taken by the clock: where the machine does other things as well the share means little
+and may even exceed 1.
+
+Layouts: "loaded" is how Visage runs it, "first" and "last" have the channels of all weights and of the input there.
+What a layout, or TF32, changes is told in levels of 255, of one picture, beside channels first and beside full fp32.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
+import copy
+import math
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import torch
-from timing import options, write_json
+from networks import NAMES, Measured, measured
+from timing import Job, in_turn, options, seconds, usable_device, write_json
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+from visage.models.host import TorchHost, is_out_of_memory
 from visage.models.inference import DTYPES, Precision
-from visage.models.restorers.loading import load_network
-from visage.models.restorers.network import Network, forward
-from visage.models.weights import read_weights
-from visage.tests.parity.fingerprints import NAMES, read_fingerprint, write_checkpoint
 
-Job = Callable[[], object]
+Layout = Literal["loaded", "first", "last"]
 
-# What the authors' scripts tell their networks, by spandrel's names.
-_TOLD = {"GFPGAN": {"return_rgb": False}, "CodeFormer": {"weight": 0.5}}
+_FORMATS = {"first": torch.contiguous_format, "last": torch.channels_last}
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Between two results, in levels of 255: the 99.9th percentile and the greatest difference."""
+
+    p999: float
+    most: float
+
+    def __str__(self) -> str:
+        return f"{self.p999:.3f} levels (p99.9), {self.most:.3f} (max)"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One network at one batch size and precision.
+    """One network at one batch size, precision and layout.
 
     Attributes:
-        ratio: seconds per face of the plain loop over ours, measured in turn.
+        tf32: convolutions run in TF32.
+        ratio: seconds per picture of the plain loop over ours, measured in turn.
         share: of the device's ceiling, 0..1.
-        milliseconds: per face.
-        plain: milliseconds per face of the plain loop.
+        milliseconds: per picture.
+        plain: milliseconds per picture of the plain loop.
         peak: MiB of device memory in one call beyond the weights; ``None`` off CUDA.
+        moved: by the layout.
     """
 
     network: str
     precision: Precision
+    tf32: bool
+    layout: Layout
     batch: int
     ratio: float
     share: float
     milliseconds: float
     plain: float
     peak: float | None
+    moved: Moved | None
 
 
-def synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
+def in_tf32(device: torch.device, precision: Precision) -> bool:
+    """Whether convolutions run in TF32: by default they do where the device can, of NVIDIA's since Ampere."""
+    if device.type != "cuda" or torch.version.hip or precision != "fp32" or not torch.backends.cudnn.allow_tf32:
+        return False
+    return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
-def seconds(job: Job, device: torch.device) -> float:
-    synchronise(device)
-    start = time.perf_counter()
-    job()
-    synchronise(device)
-    return time.perf_counter() - start
+@contextmanager
+def _allowed(backend: object, allowed: bool) -> Iterator[None]:
+    """Lets a backend of PyTorch compute in TF32, or not."""
+    before = backend.allow_tf32
+    backend.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        backend.allow_tf32 = before
 
 
-def in_turn(jobs: Sequence[Job], rounds: int, device: torch.device) -> list[float]:
-    """Median seconds of each, one after the other in every round, after one that does not count."""
-    taken = [[seconds(job, device) for job in jobs] for _ in range(rounds + 1)][1:]
-    return [statistics.median(times) for times in zip(*taken, strict=True)]
-
-
-def ceiling(device: torch.device, dtype: torch.dtype) -> float:
-    """Floating-point operations per second of a large matrix product."""
+def ceiling(device: torch.device, precision: Precision) -> float:
+    """Floating-point operations per second of a large matrix product, in TF32 where convolutions are."""
     side = 8192 if device.type == "cuda" else 1024
-    left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-    best = min(seconds(lambda: left @ right, device) for _ in range(8))
+    left, right = (torch.randn(side, side, device=device).to(DTYPES[precision]) for _ in range(2))
+    with _allowed(torch.backends.cuda.matmul, in_tf32(device, precision)):
+        best = min(seconds(lambda: left @ right, device) for _ in range(8))
     return 2 * side**3 / best
 
 
-def operations(network: Network, image: Tensor) -> int:
-    """Of one face, in fp32."""
-    with FlopCounterMode(display=False) as counter:
-        forward(network, network.module, image, torch.float32)
+def deformable(
+    images: Sequence[int], weight: Sequence[int], *others: object, out_shape: Sequence[int], **named: object
+) -> int:
+    """Operations of a modulated deformable convolution, from shapes.
+
+    Equation 1 of Zhu et al., "Deformable ConvNets v2", 2019: for every place and channel of the output a sum over the
+    taps of the kernel and the channels of the input, as in a convolution; torchvision computes it as one product of
+    matrices. Finding the samples by interpolation is not counted: PyTorch counts none either.
+    """
+    return 2 * math.prod(weight) * out_shape[0] * math.prod(out_shape[2:])
+
+
+def operations(network: Measured) -> int:
+    """Of one picture, in fp32."""
+    import torchvision  # noqa: F401 - registers its operations
+
+    formulas = {torch.ops.torchvision.deform_conv2d: deformable}
+    with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
+        network.run(network.module, network.picture, torch.float32)
     return int(counter.get_total_flops())
 
 
-def plain_network(path: Path, network: Network) -> Callable[[Tensor], Tensor]:
-    """The authors' network where spandrel has it, called as their scripts call it; else ours."""
-    import spandrel_extra_arches
-    from spandrel import MAIN_REGISTRY, UnsupportedModelError
+def in_layout(tensor: Tensor, layout: Layout) -> Tensor:
+    return tensor if layout == "loaded" or tensor.ndim != 4 else tensor.contiguous(memory_format=_FORMATS[layout])
 
-    registry = MAIN_REGISTRY.copy()
-    registry.add(*spandrel_extra_arches.EXTRA_REGISTRY, ignore_duplicates=True)
-    try:
-        descriptor = registry.load(read_weights(path).tensors)
-    except (UnsupportedModelError, RuntimeError):
-        return lambda image: forward(network, network.module, image, torch.float32)
-    module = descriptor.model.eval().to(next(network.module.parameters()).device)
-    told = _TOLD.get(descriptor.architecture.id, {})
 
-    @torch.no_grad()
-    def run(image: Tensor) -> Tensor:
-        return module(image * 2 - 1, **told)[0] / 2 + 0.5
+def module_as(network: Measured, dtype: torch.dtype, layout: Layout) -> nn.Module:
+    if dtype == torch.float32 and layout == "loaded":
+        return network.module
+    # The plain loop may run through the same module.
+    module = copy.deepcopy(network.module).to(dtype)
+    for held in (*module.parameters(), *module.buffers()):
+        held.data = in_layout(held.data, layout)
+    return module
 
-    return run
+
+def result(network: Measured, dtype: torch.dtype, layout: Layout) -> object:
+    """Of one picture."""
+    return network.run(module_as(network, dtype, layout), in_layout(network.picture, layout), dtype)
+
+
+def moved(one: object, other: object) -> Moved | None:
+    """``None`` where results are no pictures."""
+    if not isinstance(one, Tensor) or not isinstance(other, Tensor):
+        return None
+    levels = ((one - other).abs() * 255).flatten()
+    return Moved(float(levels.kthvalue(math.ceil(levels.numel() * 0.999)).values), float(levels.max()))
 
 
 def peak(job: Job, device: torch.device) -> float | None:
@@ -129,79 +169,105 @@ def peak(job: Job, device: torch.device) -> float | None:
     return (torch.cuda.max_memory_allocated(device) - before) / 2**20
 
 
-def measured(
-    name: str, path: Path, batches: Sequence[int], rounds: int, device: torch.device, ceilings: dict[Precision, float]
-) -> list[Row]:
-    network = load_network(path)
-    network.module.to(device)
-    # Some are compared with their authors' on smaller crops than those that they restore.
-    face = replace(read_fingerprint(name), side=network.architecture.side or 512).crop().to(device)
-    work = operations(network, face)
-    plain = plain_network(path, network)
-    rows: list[Row] = []
+def lack(needs: int, free: int) -> str:
+    return f"it takes {needs / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
+
+
+def rows_of(
+    network: Measured,
+    batches: Sequence[int],
+    layouts: Sequence[Layout],
+    rounds: int,
+    device: torch.device,
+    ceilings: dict[Precision, float],
+) -> Iterator[Row]:
+    """Prints what is left out, and why."""
+    free = TorchHost(device).free_bytes()
+    if network.needs > free:
+        print(f"{network.name:16} is left out: {lack(network.needs, free)}", flush=True)
+        return
+    work = operations(network)
+    if in_tf32(device, "fp32"):
+        with _allowed(torch.backends.cudnn, False):
+            full = result(network, torch.float32, "loaded")
+        found = moved(result(network, torch.float32, "loaded"), full)
+        if found is not None:
+            print(f"{network.name:16} TF32 moves it by {found}", flush=True)
+    if network.fixed and set(layouts) != {"loaded"}:
+        print(f"{network.name:16} runs as it is loaded alone: it sees to its layout itself", flush=True)
+        layouts = ["loaded"]
     for precision, most in ceilings.items():
-        if precision == "bf16" and not network.architecture.bf16:
-            print(f"{name:16} bf16 is left out: not known to be accurate for {network.architecture.name}", flush=True)
+        if precision == "bf16" and network.coarse:
+            print(f"{network.name:16} bf16 is left out: {network.coarse}", flush=True)
             continue
         dtype = DTYPES[precision]
-        # The plain loop may run through the same module, so this one is a copy wherever it is cast.
-        module: nn.Module = network.module if precision == "fp32" else load_network(path).module.to(device, dtype)
-        for batch in batches:
-            faces = face.expand(batch, -1, -1, -1).contiguous()
+        compared = len(layouts) > 1 or layouts[0] == "last"
+        first = result(network, dtype, "first") if compared and not network.fixed else None
+        for layout in layouts:
+            module = module_as(network, dtype, layout)
+            shift = moved(result(network, dtype, layout), first) if layout != "first" else None
+            for batch in batches:
+                # A CPU that is given too much does not fail, it ends the process.
+                needs = batch * network.needs * dtype.itemsize // 4
+                if needs > free:
+                    print(
+                        f"{network.name:16} {precision} {layout} x{batch:<3} is left out: {lack(needs, free)}",
+                        flush=True,
+                    )
+                    break
+                faces = in_layout(network.picture.expand(batch, -1, -1, -1).contiguous(), layout)
 
-            def ours(module: nn.Module = module, faces: Tensor = faces, dtype: torch.dtype = dtype) -> object:
-                return forward(network, module, faces, dtype)
+                def ours(module: nn.Module = module, faces: Tensor = faces, dtype: torch.dtype = dtype) -> object:
+                    return network.run(module, faces, dtype)
 
-            try:
-                ours_seconds, plain_seconds = in_turn([ours, lambda: plain(face)], rounds, device)
-            except torch.OutOfMemoryError:
-                print(f"{name:16} {precision} x{batch:<3} does not fit into the memory of {device}", flush=True)
-                break
-            per_face = ours_seconds / batch
-            rows.append(
-                Row(
-                    network=name,
+                failure = None
+                try:
+                    ours_seconds, plain_seconds = in_turn(
+                        [ours, lambda: network.plain(network.picture)], rounds, device
+                    )
+                    most_memory = peak(ours, device)
+                # Larger batches would fail as well.
+                except (RuntimeError, MemoryError) as error:
+                    failure = "does not fit into the memory" if is_out_of_memory(error) else str(error).splitlines()[0]
+                if failure is not None:
+                    print(f"{network.name:16} {precision} {layout} x{batch:<3} is left out: {failure}", flush=True)
+                    break
+                per_face = ours_seconds / batch
+                yield Row(
+                    network=network.name,
                     precision=precision,
+                    tf32=in_tf32(device, precision),
+                    layout=layout,
                     batch=batch,
                     ratio=plain_seconds / per_face,
                     share=work / per_face / most,
                     milliseconds=1000 * per_face,
                     plain=1000 * plain_seconds,
-                    peak=peak(ours, device),
+                    peak=most_memory,
+                    moved=shift,
                 )
-            )
-            show(rows[-1], device)
-    return rows
 
 
 def show(row: Row, device: torch.device) -> None:
-    line = f"{row.network:16} {row.precision} x{row.batch:<3} {row.ratio:6.2f} times the plain loop, "
+    line = f"{row.network:16} {row.precision} {row.layout:6} x{row.batch:<3} {row.ratio:6.2f} times the plain loop, "
     line += f"{row.share:5.1%} of the ceiling"
     # Times of a CPU say more about what else it does than about the network.
     if device.type != "cpu":
-        line += f", {row.milliseconds:8.2f} ms a face (plain {row.plain:.2f})"
+        line += f", {row.milliseconds:8.2f} ms each (plain {row.plain:.2f})"
     if row.peak is not None:
         line += f", {row.peak:7.0f} MiB"
+    if row.moved is not None:
+        line += f", {row.moved} from channels first"
     print(line, flush=True)
 
 
 def arguments() -> argparse.Namespace:
-    parser = options("Restoration networks beside the plain loop.", rounds=3)
+    parser = options(__doc__ or "", rounds=3)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--batches", type=int, nargs="+", help="default: 1 8 32, on a CPU 1 alone")
+    parser.add_argument("--layout", nargs="+", choices=get_args(Layout), default=["loaded"], help="default: loaded")
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help=", ".join(NAMES))
     return parser.parse_args()
-
-
-def usable_device(name: str) -> torch.device:
-    """Raises ``SystemExit`` with a sentence where there is no such device."""
-    try:
-        return torch.empty(1, device=name).device
-    # PyTorch built without CUDA says so with an AssertionError.
-    except (RuntimeError, AssertionError) as error:
-        raise SystemExit(
-            f"There is no device {name} here ({str(error).splitlines()[0]}). Choose --device cpu."
-        ) from error
 
 
 def main() -> int:
@@ -209,17 +275,20 @@ def main() -> int:
     device = usable_device(given.device)
     batches = given.batches or ([1] if device.type == "cpu" else [1, 8, 32])
     precisions: tuple[Precision, ...] = ("fp32", "bf16")
-    ceilings = {precision: ceiling(device, DTYPES[precision]) for precision in precisions}
+    ceilings = {precision: ceiling(device, precision) for precision in precisions}
     for precision, most in ceilings.items():
-        print(f"ceiling {precision}: {most / 1e9:.0f} GFLOP/s")
+        how = " in TF32, as its convolutions are" if in_tf32(device, precision) else ""
+        print(f"ceiling {precision}{how}: {most / 1e9:.0f} GFLOP/s")
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for name in given.only:
-            path = Path(folder) / f"{name}.pth"
-            write_checkpoint(read_fingerprint(name), path)
-            rows += measured(name, path, batches, given.rounds, device, ceilings)
-            path.unlink()
-    write_json(given.json, {"device": str(device), "ceilings": ceilings, "rows": [asdict(row) for row in rows]})
+    for name in given.only:
+        with tempfile.TemporaryDirectory() as folder:
+            for row in rows_of(
+                measured(name, Path(folder), device), batches, given.layout, given.rounds, device, ceilings
+            ):
+                rows.append(row)
+                show(row, device)
+        # After each, so that little is lost where the time is up.
+        write_json(given.json, {"device": str(device), "ceilings": ceilings, "rows": [asdict(row) for row in rows]})
     return 0
 
 
