@@ -380,6 +380,15 @@ def test_the_outline_of_a_large_part_has_few_corners(pack: ModuleType) -> None:
     assert same_within_a_pixel(pack.bridges.mask_of(Faces(300, 300, ((face,),)))[0], disc)
 
 
+@pytest.mark.parametrize("turned", range(4))
+def test_a_hair_of_a_large_part_comes_back(pack: ModuleType, turned: int) -> None:
+    disc = torch.from_numpy(np.hypot(*(np.indices((300, 300)) - 150)) < 120).float()
+    disc[[140, 139, 139, 138, 138, 138], range(268, 274)] = 1
+    disc = disc.rot90(turned)
+    (face,) = pack.bridges.faces_of_mask(disc[None], 300, 300, 1, 1)[0]
+    assert same_within_a_pixel(pack.bridges.mask_of(Faces(300, 300, ((face,),)))[0], disc)
+
+
 def test_a_line_of_one_pixel_is_a_part(pack: ModuleType) -> None:
     mask = torch.zeros(1, HEIGHT, WIDTH)
     mask[0, range(10, 30), range(10, 30)] = 1

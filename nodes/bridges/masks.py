@@ -15,8 +15,9 @@ from ...faces.masks import polygon
 _HALF = 0.5
 # Corners of an outline closer than this to the line between their neighbours are left out, in pixels. Small parts keep
 # what is one pixel thin. In large ones it takes in the stairs of slanted edges, so that a circle has dozens of corners
-# and not hundreds, which would take their time to fill.
-_TOLERANCE, _TOLERANCE_OF_LARGE = 0.25, 0.625
+# and not hundreds, which would take their time to fill. Where that loses what is thin, the contour stays nearer to the
+# outermost pixels than its own quarter of a pixel, so that it loses none.
+_TOLERANCE, _TOLERANCE_OF_LARGE, _TOLERANCE_OF_THIN = 0.25, 0.625, 0.2
 _LARGE = 64
 
 
@@ -92,10 +93,28 @@ def _outline(part: np.ndarray, left: int, top: int) -> tuple[Point, ...]:
     # Means of three neighbours take most of the stairs away.
     smooth = (np.roll(contour, 1, 0) + contour + np.roll(contour, -1, 0)).astype(np.float32) / 3
     tolerance = _TOLERANCE if max(part.shape) < _LARGE else _TOLERANCE_OF_LARGE
-    corners = cv2.approxPolyDP(smooth, 2 * tolerance, closed=True)
-    # A thin slanted line would become one without an area.
-    corners = (corners if len(corners) > 2 else contour)[:, 0]
-    return tuple(((x + 0.5) / 2 - 0.5 + left, (y + 0.5) / 2 - 0.5 + top) for x, y in corners.tolist())
+    corners = _few_corners(smooth, tolerance)
+    # A thin line would become one without an area, and the thin tip of a part would go, for more than a pixel.
+    if len(corners) < 3 or not _within_a_pixel(corners, cv2.fillPoly(double, [contour], 1)[::2, ::2]):
+        corners = _few_corners(contour, _TOLERANCE_OF_THIN)
+    return tuple((x + left, y + top) for x, y in corners)
+
+
+def _few_corners(contour: np.ndarray, tolerance: float) -> tuple[Point, ...]:
+    """Corners in pixels of the part, of a contour ``[N, 1, 2]`` at twice its size."""
+    import cv2
+
+    corners = cv2.approxPolyDP(contour, 2 * tolerance, closed=True)[:, 0]
+    return tuple(((x + 0.5) / 2 - 0.5, (y + 0.5) / 2 - 0.5) for x, y in corners.tolist())
+
+
+def _within_a_pixel(corners: tuple[Point, ...], part: np.ndarray) -> bool:
+    """Whether what the corners enclose and ``[H, W]`` 0 or 1 each lie within the other grown by a pixel."""
+    import cv2
+
+    grow = np.ones((3, 3), np.uint8)
+    enclosed = polygon(corners, *part.shape).byte().numpy()
+    return bool((enclosed <= cv2.dilate(part, grow)).all() and (part <= cv2.dilate(enclosed, grow)).all())
 
 
 def _corners(face: Face) -> tuple[Point, ...]:
