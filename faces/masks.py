@@ -79,14 +79,14 @@ def polygon(points: tuple[Point, ...], height: int, width: int) -> Tensor:
     end = begin.roll(-1, 0)
     y = torch.arange(height, dtype=torch.float64)[:, None]
     crosses = (y >= torch.minimum(begin, end)[:, 1]) & (y < torch.maximum(begin, end)[:, 1])
-    # Level edges are crossed by no row; any slope will do for them.
-    down = torch.where(begin[:, 1] == end[:, 1], 1.0, end[:, 1] - begin[:, 1])
-    across = begin[:, 0] + (y - begin[:, 1]) * ((end[:, 0] - begin[:, 0]) / down)
-    # A pixel is inside where an odd number of edges cross its row to the right of it.
-    found = torch.zeros(height, width + 1, dtype=torch.int32)
-    found.scatter_add_(1, across.ceil().clamp(0, width).long(), crosses.int())
-    beyond = found.sum(1, keepdim=True) - found.cumsum(1)
-    return (beyond[:, :width] % 2).float()
+    row, edge = crosses.nonzero(as_tuple=True)
+    (x, upper), (other_x, lower) = begin[edge].T, end[edge].T
+    across = (x + (row - upper) * ((other_x - x) / (lower - upper))).ceil().clamp(0, width).long()
+    # A pixel is inside where an odd number of edges cross its row to the left of it. Counts of bytes stay odd or even
+    # when they overflow.
+    one = torch.ones((), dtype=torch.uint8)
+    found = torch.zeros(height, width + 1, dtype=torch.uint8).index_put_((row, across), one, accumulate=True)
+    return (found.cumsum(1, dtype=torch.uint8)[:, :width] & 1).float()
 
 
 def _pixels(size: int, device: torch.device | str) -> tuple[Tensor, Tensor]:
