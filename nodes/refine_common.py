@@ -12,12 +12,12 @@ from torch import Tensor
 from ..fields import build
 from ..models.detectors import DetectionSettings
 from ..models.refiners import Refiner
-from ..pipeline import Outcome, PromptSource, RefineSettings, Wildcards, outcome_report, outcome_total, refine
+from ..pipeline import PromptSource, RefineSettings, Wildcards, refine
 from . import folders, sources
 from .host import ComfyHost
 from .images import frames_of, region_in, to_socket
 from .setting_widgets import setting_widgets
-from .showing import report_shown, untouched, work_shown
+from .showing import report_shown, told, untouched, work_shown
 from .types import RestorerSocket
 
 
@@ -94,7 +94,7 @@ def refined(
     frames = frames_of(image)
     faces = sources.faces_in(frames, inputs.get("detector"), inputs.get("faces"), inputs["confidence"])
     if faces.count == 0:
-        return untouched(image, *_told([() for _ in faces.frames]), between=[no_crops])
+        return untouched(image, *told([() for _ in faces.frames], "refined"), between=[no_crops])
     restorer = inputs.get("restorer")
     done = refine(
         frames,
@@ -106,7 +106,7 @@ def refined(
         region_in(inputs.get("mask"), *image.shape[1:3]),
         None if restorer is None else restorer.network,
     )
-    text, total = _told(done.outcomes)
+    text, total = told(done.outcomes, "refined")
     if done.frames is frames:
         return untouched(image, text, total, between=[no_crops])
     crops = [to_socket(crop[None]) for crop in done.crops] or no_crops
@@ -117,7 +117,3 @@ def refined(
 def _is_off(inputs: Mapping[str, Any]) -> bool:
     # Connected noise levels stand in for the denoise.
     return bool(inputs["strength"] == 0 or (inputs["denoise"] == 0 and "sigmas" not in inputs))
-
-
-def _told(outcomes: Sequence[Sequence[Outcome]]) -> tuple[str, str]:
-    return outcome_report(outcomes, "refined"), outcome_total(outcomes, "refined")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from comfy_api.latest import io
@@ -14,11 +13,11 @@ from ..fields import build
 from ..models.detectors import DetectionSettings, Detector
 from ..models.parsers import Parser
 from ..models.restorers import Restorer
-from ..pipeline import Outcome, RestoreSettings, outcome_report, outcome_total, restore
+from ..pipeline import RestoreSettings, restore
 from .images import frames_of, region_in, to_socket
 from .parser_input import parser_input
 from .setting_widgets import setting_widgets
-from .showing import compare_input, report_shown, untouched, work_shown
+from .showing import compare_input, report_shown, told, untouched, work_shown
 from .sources import faces_in, source_inputs, wanted
 from .types import LoadedModel, RestorerSocket
 
@@ -121,7 +120,7 @@ class RestoreFaces(io.ComfyNode):
         canvas = frames if background is None else frames_of(background)
         found = faces_in(frames, detector, faces, inputs["confidence"])
         if restorer is None or found.count == 0:
-            return untouched(given, *_told([() for _ in found.frames]))
+            return untouched(given, *told([() for _ in found.frames], "restored"))
         done = restore(
             frames,
             found,
@@ -132,12 +131,8 @@ class RestoreFaces(io.ComfyNode):
             region_in(region, *image.shape[1:3]),
             None if parser is None else parser.network,
         )
-        text, total = _told(done.outcomes)
+        text, total = told(done.outcomes, "restored")
         if done.frames is canvas:
             return untouched(given, text, total)
         shown = work_shown(cls, report_shown(text, total), frames, done.frames, done.outcomes)
         return io.NodeOutput(to_socket(done.frames), to_socket(done.changed), text, ui=shown)
-
-
-def _told(outcomes: Sequence[Sequence[Outcome]]) -> tuple[str, str]:
-    return outcome_report(outcomes, "restored"), outcome_total(outcomes, "restored")

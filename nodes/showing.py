@@ -8,7 +8,7 @@ from typing import Any
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..pipeline import Outcome
+from ..pipeline import Done, Outcome, outcome_report, outcome_total
 from . import views
 from .images import nothing_changed
 
@@ -24,6 +24,15 @@ def compare_input() -> io.Input:
     return io.ImageCompare.Input(
         "compare_view", optional=True, tooltip="Before and after: the first 8 images with faces, shrunk to 1024 pixels."
     )
+
+
+def told(outcomes: Sequence[Sequence[Outcome]], done: Done) -> tuple[str, str]:
+    """The report on the faces of each frame, and what is said of all of them: as :func:`report_shown` takes the two.
+
+    Args:
+        done: what is said of those that were worked on.
+    """
+    return outcome_report(outcomes, done), outcome_total(outcomes, done)
 
 
 def report_shown(text: str, total: str = "") -> ui.PreviewText:
