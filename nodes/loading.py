@@ -75,16 +75,9 @@ class LoadFaceRestorer(io.ComfyNode):
             ],
             inputs=[
                 _model_input(folders.RESTORERS),
-                io.Combo.Input(
-                    "precision",
-                    options=list(get_args(Precision)),
-                    default="fp32",
-                    tooltip=(
-                        "fp32 is the most accurate (its convolutions run in TF32 on NVIDIA GPUs from RTX 30 on, as in "
-                        "all of ComfyUI). bf16 halves the memory and is offered only for networks in which it was "
-                        "measured to be accurate; CodeFormer and RestoreFormer need fp32."
-                    ),
-                    advanced=True,
+                _precision_input(
+                    " and is offered only for networks in which it was measured to be accurate; CodeFormer and "
+                    "RestoreFormer need fp32."
                 ),
             ],
             outputs=[RestorerSocket.Output("restorer", tooltip="For Restore Faces.")],
@@ -112,16 +105,7 @@ class LoadFaceParser(io.ComfyNode):
             search_aliases=["face parser loader", "face parsing", "face segmentation", "bisenet", "parsenet"],
             inputs=[
                 _model_input(folders.PARSERS),
-                io.Combo.Input(
-                    "precision",
-                    options=list(get_args(Precision)),
-                    default="fp32",
-                    tooltip=(
-                        "fp32 is the most accurate (its convolutions run in TF32 on NVIDIA GPUs from RTX 30 on, as in "
-                        "all of ComfyUI). bf16 halves the memory; ParseNet loses too much in it and needs fp32."
-                    ),
-                    advanced=True,
-                ),
+                _precision_input("; ParseNet loses too much in it and needs fp32."),
             ],
             outputs=[ParserSocket.Output("parser", tooltip="For Face Regions, and for the mask shape parse.")],
         )
@@ -163,6 +147,23 @@ class LoadFaceEmbedder(io.ComfyNode):
 def _model_input(models: folders.ModelFolders) -> io.Combo.Input:
     return io.Combo.Input(
         "model_name", options=folders.names(models), default=folders.default(models), tooltip=folders.tooltip(models)
+    )
+
+
+def _precision_input(limits: str) -> io.Combo.Input:
+    """
+    Args:
+        limits: which networks bf16 is not for, after "bf16 halves the memory".
+    """
+    return io.Combo.Input(
+        "precision",
+        options=list(get_args(Precision)),
+        default="fp32",
+        tooltip=(
+            "fp32 is the most accurate (its convolutions run in TF32 on NVIDIA GPUs from RTX 30 on, as in all of "
+            f"ComfyUI). bf16 halves the memory{limits}"
+        ),
+        advanced=True,
     )
 
 
