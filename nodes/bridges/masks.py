@@ -11,8 +11,6 @@ from torch import Tensor
 from ...faces.face import Face, Faces, Point
 from ...faces.masks import polygon
 
-# From here on a grey pixel belongs to a part.
-_HALF = 0.5
 # Corners of an outline closer than this to the line between their neighbours are left out, in pixels. Small parts keep
 # what is one pixel thin. In large ones it takes in the stairs of slanted edges, so that a circle has dozens of corners
 # and not hundreds, which would take their time to fill. Where that loses what is thin, the contour stays nearer to the
@@ -62,8 +60,13 @@ def faces_of_mask(mask: Tensor, width: int, height: int, count: int, min_size: i
             f"Expected a mask of the size of the image, {width} x {height} pixels, for each of {count} image(s) or one "
             f"for all. Got {frames} of {wide} x {tall}."
         )
-    parts = [[face for face in parts_of(each.cpu().numpy() >= _HALF) if face.size >= min_size] for each in mask.float()]
+    parts = [[face for face in parts_of(solid(each.cpu().numpy())) if face.size >= min_size] for each in mask.float()]
     return parts * count if frames == 1 else parts
+
+
+def solid(mask: np.ndarray) -> np.ndarray:
+    """Which pixels of a mask 0..1 belong to a part, as bool: grey ones from a half on."""
+    return mask >= 0.5
 
 
 def parts_of(inside: np.ndarray) -> list[Face]:

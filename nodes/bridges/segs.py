@@ -11,11 +11,8 @@ import numpy as np
 import torch
 
 from ...faces.face import Box, Face, Faces
-from .masks import paint, parts_of
+from .masks import paint, parts_of, solid
 from .scores import score_of
-
-# From here on a grey pixel of a mask belongs to a face.
-_HALF = 0.5
 
 
 class Seg(NamedTuple):
@@ -95,7 +92,7 @@ def _box(edges: Any) -> Box:
 
 def _layers(mask: Any, count: int) -> np.ndarray:
     values = mask.float().cpu().numpy() if isinstance(mask, torch.Tensor) else np.asarray(mask)
-    inside = values.reshape(-1, *values.shape[-2:]) >= _HALF
+    inside = solid(values.reshape(-1, *values.shape[-2:]))
     if len(inside) not in (1, count):
         raise ValueError(f"A mask of the SEGS has {len(inside)} layers, but there are {count} images.")
     return inside
