@@ -43,8 +43,8 @@ def outcome_total(outcomes: Sequence[Sequence[Outcome]], done: Done) -> str:
 
 def outcome_reasons(frame: Sequence[Outcome]) -> str:
     """Why faces of a frame were left out, and what else there is to say, counted: ``2: not among the 3 largest``."""
-    counted = Counter(said for outcome in frame if (said := outcome.reason or outcome.remark))
-    return "; ".join(f"{count}: {said}" for said, count in counted.items())
+    times = Counter(said for outcome in frame if (said := outcome.reason or outcome.remark))
+    return "; ".join(f"{count}: {said}" for said, count in times.items())
 
 
 def _crop(enlargement: float | None) -> str:
