@@ -12,8 +12,10 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 from visage.models.detectors import DetectionSettings, load_detector
-from visage.models.detectors import mtcnn as module
-from visage.models.detectors.mtcnn import MtcnnProposer, build_mtcnn
+from visage.models.detectors.area_sums import parts_of, shrunk, sums_of
+from visage.models.detectors.mtcnn import MtcnnProposer
+from visage.models.detectors.mtcnn_boxes import Boxes, uncontained
+from visage.models.detectors.mtcnn_networks import build_mtcnn
 from visage.models.host import TorchHost
 from visage.models.locations import find_weights
 from visage.models.weights import WeightsError
@@ -56,7 +58,7 @@ def test_parts_are_shrunk_and_enlarged_as_by_area(generator: torch.Generator) ->
     pictures = torch.rand(2, 3, 90, 120, generator=generator)
     pixels = torch.tensor([[0, 0, 120, 90], [10, 20, 11, 21], [5, 7, 29, 31], [100, 80, 120, 90], [3, 3, 50, 77]])
     index = torch.tensor([0, 1, 1, 0, 1])
-    parts = module._parts(module._sums(pictures), index, pixels[:, :2], pixels[:, 2:], 24)
+    parts = parts_of(sums_of(pictures), index, pixels[:, :2], pixels[:, 2:], 24)
     for part, picture, (left, top, right, bottom) in zip(parts, index.tolist(), pixels.tolist(), strict=True):
         expected = F.interpolate(pictures[picture : picture + 1, :, top:bottom, left:right], (24, 24), mode="area")[0]
         assert torch.allclose(part, expected, atol=1e-6)
@@ -65,14 +67,13 @@ def test_parts_are_shrunk_and_enlarged_as_by_area(generator: torch.Generator) ->
 @pytest.mark.parametrize("size", [(54, 72), (53, 71), (1, 120), (90, 3), (7, 9), (90, 120)])
 def test_pictures_are_shrunk_as_by_area(size: tuple[int, int], generator: torch.Generator) -> None:
     pictures = torch.rand(2, 3, 90, 120, generator=generator)
-    shrunk = module._shrunk(module._sums(pictures), *size)
-    assert torch.allclose(shrunk, F.interpolate(pictures, size, mode="area"), atol=1e-6)
+    assert torch.allclose(shrunk(sums_of(pictures), *size), F.interpolate(pictures, size, mode="area"), atol=1e-6)
 
 
-def boxes_of(corners: list[list[float]]) -> Any:
+def boxes_of(corners: list[list[float]]) -> Boxes:
     table = torch.tensor(corners)
     count = len(table)
-    return module._Boxes(torch.zeros(count, dtype=torch.int64), table, torch.ones(count), torch.full((count, 4), 0.5))
+    return Boxes(torch.zeros(count, dtype=torch.int64), table, torch.ones(count), torch.full((count, 4), 0.5))
 
 
 def test_boxes_become_squares_of_whole_pixels_within_the_picture() -> None:
@@ -91,15 +92,18 @@ def test_corners_move_by_shares_of_the_sides() -> None:
 
 def test_of_boxes_within_each_other_the_better_stays() -> None:
     corners = torch.tensor([[10.0, 10, 50, 50], [20, 20, 40, 40], [0, 0, 60, 60], [45, 45, 80, 80], [100, 0, 120, 20]])
-    assert module._uncontained(corners).tolist() == [0, 3, 4]
-    assert module._uncontained(corners[:0]).tolist() == []
+    assert uncontained(corners, 0.7).tolist() == [0, 3, 4]
+    assert uncontained(corners[:0], 0.7).tolist() == []
+    # 21 of 41 columns are those of both.
+    halves = torch.tensor([[10.0, 10, 50, 50], [30, 10, 70, 50]])
+    assert uncontained(halves, 0.52).tolist() == [0, 1]
+    assert uncontained(halves, 0.51).tolist() == [0]
 
 
-def test_only_the_best_of_each_picture_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_CANDIDATES", 2)
+def test_only_the_best_of_each_picture_go_on() -> None:
     table = torch.arange(24.0).view(6, 4)
-    boxes = module._Boxes(torch.tensor([1, 0, 1, 1, 0, 0]), table, torch.linspace(1, 0, 6), table)
-    assert boxes.best(3).corners[:, 0].tolist() == [0, 4, 8, 16]
+    boxes = Boxes(torch.tensor([1, 0, 1, 1, 0, 0]), table, torch.linspace(1, 0, 6), table)
+    assert boxes.best(2, 3).corners[:, 0].tolist() == [0, 4, 8, 16]
 
 
 def test_pictures_do_not_act_on_each_other(proposer: MtcnnProposer, generator: torch.Generator) -> None:
