@@ -75,47 +75,72 @@ def refine(
     region = None if region is None else fitting_region(frames, region).to(frames.device)
     source = source or PromptSource()
     plans = [plan_frame(frame, found, faces, refiner, settings, source) for frame, found in enumerate(faces.frames)]
-    works = [work for plan in plans for work in plan.works]
     changed = torch.zeros(frames.shape[:3], device=frames.device)
-    if not works:
+    if not any(plan.works for plan in plans):
         return Refinement(frames, changed, (), tuple(plan.outcomes() for plan in plans))
     given, restored = frames, None
     if restorer is not None and settings.restore == "before":
         given, restored = _restored(frames, faces, plans, restorer, host, settings, region)
-    each = settings.cycles * refiner.steps(settings.sampling)
-    progress = host.progress(len(works) * each, "refine faces")
-    painter = Painter(refiner, host, settings, progress)
-    result = duplicate(given)
-    crops: list[Tensor] = []
-    for plan in plans:
-        painted: dict[int, Tensor] = {}
-        for work in sorted(plan.works, key=lambda work: work.faces[0].index):
-            limits = None if region is None else region[work.window.frame if len(region) > 1 else 0]
-            edges = edges_of(work.faces, work.window, settings.edge, limits, given.device)
-            if edges is None:
-                plan.leave(work, "the mask leaves nothing of it")
-                progress.advance(each)
-                continue
-            part = part_of(work.window, edges.box)
-            meets = painted and bool((look_at_mask(changed[work.window.frame], part) * edges.result).any())
-            seen = result if meets else given
-            painting = painter.paint(work, look(seen, work.window), edges)
-            if painting is None:
-                plan.leave(work, f"{refiner.name} failed on it")
-                continue
-            painted[work.positions[0]] = painting.crop
-            patch = settle(seen[work.window.frame], part, painting.before, painting.after, edges.result, limits)
-            if patch is not None:
-                blend(result, changed, seen, [patch], settings.strength)
-        crops += [painted[position] for position in sorted(painted)]
-    if not crops:
-        result = given
+    steps = settings.cycles * refiner.steps(settings.sampling)
+    progress = host.progress(sum(len(plan.works) for plan in plans) * steps, "refine faces")
+    job = _Job(given, duplicate(given), changed, region, Painter(refiner, host, settings, progress), steps)
+    crops = [crop for plan in plans for crop in job.repaint(plan)]
+    result = job.result if crops else given
     if restored is not None:
         changed = changed.add_(restored).clamp_(max=1)
     if restorer is not None and settings.restore == "after":
         result, more = _restored(result, faces, plans, restorer, host, settings, region)
         changed = torch.maximum(changed, more)
     return Refinement(result, changed, tuple(crops), tuple(plan.outcomes() for plan in plans))
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """What faces are repainted with, and where they are put.
+
+    Attributes:
+        given: ``[B, H, W, C]``, the frames.
+        result: a copy of them, into which faces are put.
+        changed: as of :class:`Refinement`, told of these.
+        region: as of :func:`refine`, on the device of ``given``.
+        steps: that the progress is told of for each window.
+    """
+
+    given: Tensor
+    result: Tensor
+    changed: Tensor
+    region: Tensor | None
+    painter: Painter
+    steps: int
+
+    def repaint(self, plan: Plan) -> list[Tensor]:
+        """Repaints the faces of a frame and puts them into its result. The plan is told of those that were left.
+
+        Returns:
+            What was painted, ``[h, w, 3]`` 0..1 each, in the order of the faces.
+        """
+        settings = self.painter.settings
+        painted: dict[int, Tensor] = {}
+        for work in sorted(plan.works, key=lambda work: work.faces[0].index):
+            frame = work.window.frame
+            limits = None if self.region is None else self.region[frame if len(self.region) > 1 else 0]
+            edges = edges_of(work.faces, work.window, settings.edge, limits, self.given.device)
+            if edges is None:
+                plan.leave(work, "the mask leaves nothing of it")
+                self.painter.progress.advance(self.steps)
+                continue
+            part = part_of(work.window, edges.box)
+            meets = painted and bool((look_at_mask(self.changed[frame], part) * edges.result).any())
+            seen = self.result if meets else self.given
+            painting = self.painter.paint(work, look(seen, work.window), edges)
+            if painting is None:
+                plan.leave(work, f"{self.painter.refiner.name} failed on it")
+                continue
+            painted[work.positions[0]] = painting.crop
+            patch = settle(seen[frame], part, painting.before, painting.after, edges.result, limits)
+            if patch is not None:
+                blend(self.result, self.changed, seen, [patch], settings.strength)
+        return [painted[position] for position in sorted(painted)]
 
 
 def _restored(
