@@ -2,29 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from visage.faces.face import Face, Faces
 from visage.fields import build
-from visage.models.host import TorchHost
+from visage.models.host import Resident, TorchHost
 from visage.models.refiners import Sampling
 from visage.models.refiners.diffusers_engine import SAMPLERS, SCHEDULES, DiffusersRefiner, load_inpainter
 from visage.models.refiners.diffusers_engine import autoencoder as autoencoder_module
-from visage.models.refiners.diffusers_engine import text as text_module
 from visage.models.refiners.diffusers_engine.autoencoder import Autoencoder
 from visage.models.refiners.diffusers_engine.folder import read_folder
+from visage.models.refiners.diffusers_engine.text import PromptEncoder
 from visage.pipeline import PromptSource, RefineSettings, refine
 from visage.tests.tiny_diffusers import Kind, write_folder
 from visage.tests.tiny_repaint import Steps, a_crop, repainted
 
 HOST = TorchHost("cpu", quiet=True)
 TWO = Sampling(steps=2, mode="noise mask")
+UNET, VAE, TEXT = "UNet2DConditionModel", "AutoencoderKL", "CLIPTextModel"
+
+Calls = list[tuple[Tensor, int, dict[str, Any]]]
+
+
+class KeepingHost(TorchHost):
+    """Knows what it was given to look after."""
+
+    def __init__(self) -> None:
+        super().__init__("cpu", quiet=True)
+        self._kept: list[Resident[Any]] = []
+
+    def adopt(self, module: Any, dtype: torch.dtype) -> Resident[Any]:
+        self._kept.append(super().adopt(module, dtype))
+        return self._kept[-1]
+
+    def dtype_of(self, kind: str) -> torch.dtype:
+        (found,) = (kept.dtype for kept in self._kept if self._within(kept, kind))
+        return found
+
+    def network(self, kind: str) -> nn.Module:
+        """The one of that class of diffusers or transformers."""
+        (found,) = (network for kept in self._kept for network in self._within(kept, kind))
+        return found
+
+    @staticmethod
+    def _within(kept: Resident[Any], kind: str) -> list[nn.Module]:
+        return [part for part in kept.module.modules() if type(part).__name__ == kind]
 
 
 @pytest.fixture(scope="module")
@@ -35,23 +63,44 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[Kind, Path]:
 
 
 @pytest.fixture(scope="module")
-def load(folders: dict[Kind, Path]) -> Callable[[Kind], DiffusersRefiner]:
-    loaded = {kind: load_inpainter(folder, HOST, "fp32") for kind, folder in folders.items()}
+def hosts(folders: dict[Kind, Path]) -> dict[Kind, KeepingHost]:
+    return {kind: KeepingHost() for kind in folders}
+
+
+@pytest.fixture(scope="module")
+def load(folders: dict[Kind, Path], hosts: dict[Kind, KeepingHost]) -> Callable[[Kind], DiffusersRefiner]:
+    loaded = {kind: load_inpainter(folder, hosts[kind], "fp32") for kind, folder in folders.items()}
     return loaded.__getitem__
 
 
-def calls_of(refiner: DiffusersRefiner) -> list[tuple[Tensor, int, dict[str, Any]]]:
-    """What its UNet is called with from now on."""
-    calls: list[tuple[Tensor, int, dict[str, Any]]] = []
-    network = refiner._unet.module.network
+@pytest.fixture
+def calls_of(
+    load: Callable[[Kind], DiffusersRefiner], hosts: dict[Kind, KeepingHost]
+) -> Iterator[Callable[[Kind], Calls]]:
+    """Gives the list of what the UNet of a model is called with from then on."""
+    hooks = []
 
-    def record(module: Any, given: Any, named: Any) -> None:
-        calls.append((given[0].clone(), int(given[1]), named))
+    def listen(kind: Kind) -> Calls:
+        calls: Calls = []
 
-    network._forward_pre_hooks.clear()
-    network._forward_pre_hooks_with_kwargs.clear()
-    network.register_forward_pre_hook(record, with_kwargs=True)
-    return calls
+        def record(module: Any, given: Any, named: Any) -> None:
+            calls.append((given[0].clone(), int(given[1]), named))
+
+        hooks.append(hosts[kind].network(UNET).register_forward_pre_hook(record, with_kwargs=True))
+        return calls
+
+    yield listen
+    for hook in hooks:
+        hook.remove()
+
+
+def autoencoder(folder: Path, host: TorchHost = HOST) -> Autoencoder:
+    return Autoencoder(read_folder(folder).vae, host, torch.float32, "tiny")
+
+
+def prompt_encoder(folder: Path, host: TorchHost = HOST) -> PromptEncoder:
+    parts = read_folder(folder)
+    return PromptEncoder(parts.texts, host, torch.float32, parts.is_sdxl)
 
 
 @pytest.mark.parametrize("kind", ["sd", "inpaint", "xl"])
@@ -90,11 +139,12 @@ def test_sizes_follow_from_the_model(load: Callable[[Kind], DiffusersRefiner]) -
 
 
 @pytest.mark.parametrize("steps", [1, 5])
-def test_steps_are_really_run_whatever_the_denoise(load: Callable[[Kind], DiffusersRefiner], steps: int) -> None:
-    refiner = load("sd")
+def test_steps_are_really_run_whatever_the_denoise(
+    load: Callable[[Kind], DiffusersRefiner], calls_of: Callable[[Kind], Calls], steps: int
+) -> None:
     for denoise, highest in ((1.0, 999), (0.25, 260)):
-        calls, count = calls_of(refiner), Steps()
-        repainted(refiner, a_crop(16, 16, denoise=denoise), replace(TWO, steps=steps), count)
+        calls, count = calls_of("sd"), Steps()
+        repainted(load("sd"), a_crop(16, 16, denoise=denoise), replace(TWO, steps=steps), count)
         times = [time for _, time, _ in calls]
         assert len(times) == count.count == steps
         assert times == sorted(times, reverse=True)
@@ -116,9 +166,8 @@ def test_unknown_names_are_refused_with_those_there_are(load: Callable[[Kind], D
         load("sd").steps(replace(TWO, scheduler="fast"))
 
 
-def test_the_mask_says_what_is_repainted(load: Callable[[Kind], DiffusersRefiner]) -> None:
-    refiner = load("sd")
-    vae = refiner._vae
+def test_the_mask_says_what_is_repainted(load: Callable[[Kind], DiffusersRefiner], folders: dict[Kind, Path]) -> None:
+    refiner, vae = load("sd"), autoencoder(folders["sd"])
     with torch.no_grad():
         work = a_crop(32, 32)
         untouched = vae.decode(vae.encode(work.pixels.movedim(-1, 0)[None]))[0].movedim(0, -1)
@@ -130,34 +179,35 @@ def test_the_mask_says_what_is_repainted(load: Callable[[Kind], DiffusersRefiner
 
 
 def test_an_inpaint_model_is_told_the_mask_and_the_picture_without_it(
-    load: Callable[[Kind], DiffusersRefiner],
+    load: Callable[[Kind], DiffusersRefiner], calls_of: Callable[[Kind], Calls], folders: dict[Kind, Path]
 ) -> None:
-    refiner = load("inpaint")
-    calls = calls_of(refiner)
+    calls = calls_of("inpaint")
     work = a_crop(32, 32)
-    repainted(refiner, work, TWO)
+    repainted(load("inpaint"), work, TWO)
     given = calls[0][0]
     assert given.shape == (2, 9, 16, 16)
     assert torch.equal(given[0, 4], work.mask[::2, ::2])
     grey = work.pixels * (1 - work.mask[..., None]) + 0.5 * work.mask[..., None]
     with torch.no_grad():
-        expected = refiner._vae.encode(grey.movedim(-1, 0)[None])
+        expected = autoencoder(folders["inpaint"]).encode(grey.movedim(-1, 0)[None])
     assert torch.allclose(given[:1, 5:], expected, atol=1e-5)
 
 
-def test_an_xl_model_is_told_the_size_and_a_summary(load: Callable[[Kind], DiffusersRefiner]) -> None:
-    refiner = load("xl")
-    calls = calls_of(refiner)
-    repainted(refiner, a_crop(16, 24), TWO)
+def test_an_xl_model_is_told_the_size_and_a_summary(
+    load: Callable[[Kind], DiffusersRefiner], calls_of: Callable[[Kind], Calls]
+) -> None:
+    calls = calls_of("xl")
+    repainted(load("xl"), a_crop(16, 24), TWO)
     named = calls[0][2]
     assert named["added_cond_kwargs"]["time_ids"].tolist() == [[16, 24, 0, 0, 16, 24]] * 2
     assert named["added_cond_kwargs"]["text_embeds"].shape == (2, 32)
     assert named["encoder_hidden_states"].shape == (2, 77, 64)
 
 
-def test_without_guidance_the_model_is_asked_once(load: Callable[[Kind], DiffusersRefiner]) -> None:
-    refiner = load("sd")
-    calls = calls_of(refiner)
+def test_without_guidance_the_model_is_asked_once(
+    load: Callable[[Kind], DiffusersRefiner], calls_of: Callable[[Kind], Calls]
+) -> None:
+    refiner, calls = load("sd"), calls_of("sd")
     plain = repainted(refiner, a_crop(16, 16, negative="ugly"), replace(TWO, cfg=1.0))
     assert {len(given) for given, _, _ in calls} == {1}
     assert torch.equal(repainted(refiner, a_crop(16, 16, negative="nice"), replace(TWO, cfg=1.0)), plain)
@@ -167,7 +217,10 @@ def test_without_guidance_the_model_is_asked_once(load: Callable[[Kind], Diffuse
 
 @pytest.mark.parametrize("kind", ["sd", "xl"])
 def test_prompts_mean_what_they_mean_in_diffusers(
-    load: Callable[[Kind], DiffusersRefiner], folders: dict[Kind, Path], kind: Kind
+    load: Callable[[Kind], DiffusersRefiner],
+    calls_of: Callable[[Kind], Calls],
+    folders: dict[Kind, Path],
+    kind: Kind,
 ) -> None:
     from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 
@@ -176,7 +229,9 @@ def test_prompts_mean_what_they_mean_in_diffusers(
     common |= {"text_encoder": parts.texts[0].encoder, "tokenizer": parts.texts[0].tokenizer}
     asked = {"device": "cpu", "num_images_per_prompt": 1, "do_classifier_free_guidance": True}
     asked |= {"prompt": "a face, smiling", "negative_prompt": "ugly"}
-    told = load(kind)._told(a_crop(prompt="a face, smiling", negative="ugly"), 7.0)
+    calls = calls_of(kind)
+    repainted(load(kind), a_crop(prompt="a face, smiling", negative="ugly"), TWO)
+    told = calls[0][2]
     with torch.no_grad():
         if kind == "sd":
             pipe = StableDiffusionPipeline(
@@ -188,8 +243,10 @@ def test_prompts_mean_what_they_mean_in_diffusers(
             wanted, unwanted, summary, unwanted_summary = StableDiffusionXLPipeline(**common, **more).encode_prompt(
                 **asked
             )
-            assert torch.allclose(told.more["text_embeds"], torch.cat([unwanted_summary, summary]), atol=1e-5)
-    assert torch.allclose(told.words, torch.cat([unwanted, wanted]), atol=1e-5)
+            assert torch.allclose(
+                told["added_cond_kwargs"]["text_embeds"], torch.cat([unwanted_summary, summary]), atol=1e-5
+            )
+    assert torch.allclose(told["encoder_hidden_states"], torch.cat([unwanted, wanted]), atol=1e-5)
 
 
 def a_scheduler() -> Any:
@@ -198,31 +255,41 @@ def a_scheduler() -> Any:
     return EulerDiscreteScheduler(steps_offset=1)
 
 
-def test_long_prompts_are_read_to_their_end_and_each_text_once(
-    load: Callable[[Kind], DiffusersRefiner], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text = load("sd")._text
-    text._known.clear()
-    asked: list[str] = []
-    encode = text._encode
-    monkeypatch.setattr(text, "_encode", lambda one: (asked.append(one), encode(one))[1])
+def test_long_prompts_are_read_to_their_end_and_each_text_once(folders: dict[Kind, Path]) -> None:
+    host = KeepingHost()
+    text = prompt_encoder(folders["sd"], host)
+    read: list[Tensor] = []
+    host.network(TEXT).register_forward_pre_hook(lambda module, given: read.append(given[0]))
     with torch.no_grad():
         long = "abc " * 40
         first, second = text.encode([long, "short"])
         assert first.words.shape == second.words.shape == (1, 2 * 77, 32)
         assert not torch.equal(text.encode([long + "d", ""])[0].words, first.words)
         again = text.encode([long, "short"])
-    assert asked == [long, "short", "", long + "d"]
+    # Both long ones in two pieces; the empty text fills up the short one.
+    assert sorted(len(pieces) for pieces in read) == [1, 1, 2, 2]
     assert torch.equal(again[1].words, second.words)
-    monkeypatch.setattr(text_module, "_MOST_TEXTS", 2)
+
+
+def test_texts_of_long_ago_are_read_again(folders: dict[Kind, Path]) -> None:
+    host = KeepingHost()
+    text = prompt_encoder(folders["sd"], host)
+    read: list[Tensor] = []
+    host.network(TEXT).register_forward_pre_hook(lambda module, given: read.append(given[0]))
+    texts = [f"text {number}" for number in range(70)]
     with torch.no_grad():
-        text.encode(["one", "two"])
-    assert len(text._known) <= 2
+        for each in texts:
+            text.encode([each])
+        assert len(read) == 70
+        text.encode(texts[-1:])
+        assert len(read) == 70
+        text.encode(texts[:1])
+    assert len(read) == 71
 
 
 @pytest.mark.parametrize("kind", ["sd", "xl"])
-def test_after_the_word_break_a_new_piece_begins(load: Callable[[Kind], DiffusersRefiner], kind: Kind) -> None:
-    text = load(kind)._text
+def test_after_the_word_break_a_new_piece_begins(folders: dict[Kind, Path], kind: Kind) -> None:
+    text = prompt_encoder(folders[kind])
     with torch.no_grad():
         old, at_sea, broken, plain = text.encode(["old", "at sea", "old BREAK at sea BREAK", "old BREAKING at sea"])
     assert torch.allclose(broken.words[:, :77], old.words[:, :77], atol=1e-5)
@@ -233,11 +300,11 @@ def test_after_the_word_break_a_new_piece_begins(load: Callable[[Kind], Diffuser
         assert torch.allclose(broken.summary, old.summary, atol=1e-5)
 
 
-class FullHost(TorchHost):
-    """Tells what it was asked for, and has no room for a VAE at once."""
+class ReleasingHost(KeepingHost):
+    """Counts how often it was asked to give memory back."""
 
     def __init__(self) -> None:
-        super().__init__("cpu", quiet=True)
+        super().__init__()
         self.released = 0
 
     def release(self) -> None:
@@ -247,9 +314,11 @@ class FullHost(TorchHost):
 def test_a_vae_that_does_not_fit_works_in_tiles_then_gives_up(
     folders: dict[Kind, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    host = FullHost()
-    vae = Autoencoder(read_folder(folders["sd"]).vae, host, torch.float32, "tiny")
-    network = vae._resident.module.network
+    # Of pixels by the hundred, not by the hundred thousand, of which the attention takes seconds.
+    monkeypatch.setattr(autoencoder_module, "_TILE", 16)
+    host = ReleasingHost()
+    vae = autoencoder(folders["sd"], host)
+    network: Any = host.network(VAE)
     room = 16 * 16
 
     def limited(call: Any, pixels_each: int) -> Any:
@@ -260,7 +329,6 @@ def test_a_vae_that_does_not_fit_works_in_tiles_then_gives_up(
 
         return run
 
-    monkeypatch.setattr(autoencoder_module, "_TILE", 16)
     pixels = torch.rand(1, 3, 40, 28, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         whole = vae.encode(pixels)
@@ -277,14 +345,14 @@ def test_a_vae_that_does_not_fit_works_in_tiles_then_gives_up(
 
 
 def test_a_unet_that_does_not_fit_is_a_memory_error(
-    load: Callable[[Kind], DiffusersRefiner], monkeypatch: pytest.MonkeyPatch
+    load: Callable[[Kind], DiffusersRefiner], hosts: dict[Kind, KeepingHost], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refiner = load("sd")
 
     def full(*given: Any, **named: Any) -> None:
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(refiner._unet.module.network, "forward", full)
+    monkeypatch.setattr(hosts["sd"].network(UNET), "forward", full)
     with pytest.raises(MemoryError, match="Out of memory in sd"):
         repainted(refiner, a_crop(16, 16), TWO)
 
@@ -293,9 +361,10 @@ def test_the_vae_stays_in_float32_unless_its_configuration_says_otherwise(folder
     for upcast, expected in ((True, torch.float32), (False, torch.bfloat16)):
         parts = read_folder(folders["xl"])
         parts.vae.register_to_config(force_upcast=upcast)
-        refiner = DiffusersRefiner(parts, HOST, torch.bfloat16)
-        assert refiner._vae._resident.dtype == expected
-        assert refiner._unet.dtype == torch.bfloat16
+        host = KeepingHost()
+        refiner = DiffusersRefiner(parts, host, torch.bfloat16)
+        assert host.dtype_of(VAE) == expected
+        assert host.dtype_of(UNET) == torch.bfloat16
         assert bool(repainted(refiner, a_crop(16, 16), TWO).isfinite().all())
 
 
