@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...host import Host, in_batches
-from .text import Held
+from .held import Held
 
 # Of a tile in pixels, where the whole does not fit: the size at which these autoencoders were trained or below.
 _TILE = 256

@@ -18,11 +18,12 @@ from torch import Tensor
 from ...host import Host, Progress, in_batches
 from ..refiner import Repaint, Sampling
 from .autoencoder import Autoencoder
+from .held import Held
 from .masking import MaskedSampling
 from .noise import SCHEDULES, Prediction, schedule
 from .parts import INPAINT_CHANNELS, Parts
 from .samplers import SAMPLERS, Walk
-from .text import Held, PromptEncoder
+from .text import PromptEncoder
 
 # Working memory of the UNet in numbers per latent and channel of its first block: twice the 26 that
 # tests/test_refiner_memory.py counts, for what convolutions and attention need beside their results.

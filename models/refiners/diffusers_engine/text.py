@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...host import Host
 from ..pieces import pieces_of
+from .held import Held
 from .parts import TextPart
 
 # Texts that are remembered: those of one picture with many faces, and their negatives.
@@ -77,15 +78,6 @@ class PromptEncoder:
             # What an encoder sums up is the first piece: it is the one that was read like any in the training.
             summary = output.text_embeds[:1] if "text_embeds" in output else None
         return Conditioning(torch.cat(layers, dim=-1), summary)
-
-
-class Held(nn.Module):
-    """Holds a network of diffusers or transformers for a host that sets attributes on what it looks after: their own
-    ``device`` cannot be set."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network: Any = network
 
 
 def _pieces(part: TextPart, text: str) -> list[list[int]]:
