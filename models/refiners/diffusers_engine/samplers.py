@@ -33,6 +33,9 @@ class Walk:
 
 Sampler = Callable[[Tensor, Walk], Tensor]
 
+# The picture that a step began with, and the logarithm by which the noise fell in it.
+_Step = tuple[Tensor, float]
+
 
 def euler(x: Tensor, walk: Walk) -> Tensor:
     """Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", 2022, first order."""
@@ -80,15 +83,9 @@ def lcm(x: Tensor, walk: Walk) -> Tensor:
 
 def dpmpp_2m(x: Tensor, walk: Walk) -> Tensor:
     """DPM-Solver++(2M): Lu et al., "DPM-Solver++", 2022, algorithm 2."""
-    before: tuple[Tensor, float] | None = None
+    before: _Step | None = None
     for here, there in pairwise(walk.sigmas):
-        picture = walk.denoise(x, here)
-        ahead = picture
-        if there > 0:
-            length = math.log(here / there)
-            if before is not None:
-                ahead = picture + (picture - before[0]) * (length / (2 * before[1]))
-            before = picture, length
+        ahead, before = _ahead(walk.denoise(x, here), here, there, before)
         x = _line(x, ahead, there / here)
         walk.done()
     return x
@@ -96,21 +93,24 @@ def dpmpp_2m(x: Tensor, walk: Walk) -> Tensor:
 
 def dpmpp_2m_sde(x: Tensor, walk: Walk) -> Tensor:
     """The stochastic form of the same (the paper's SDE-DPM-Solver++(2M)), midpoint, all noise new."""
-    before: tuple[Tensor, float] | None = None
+    before: _Step | None = None
     for here, there in pairwise(walk.sigmas):
-        picture = walk.denoise(x, here)
-        ahead = picture
-        if there > 0:
-            length = math.log(here / there)
-            if before is not None:
-                ahead = picture + (picture - before[0]) * (length / (2 * before[1]))
-            before = picture, length
+        ahead, before = _ahead(walk.denoise(x, here), here, there, before)
         ratio = there / here
         x = _line(x, ahead, ratio**2)
         if there > 0:
             x = x + walk.noise() * (there * math.sqrt(1 - ratio**2))
         walk.done()
     return x
+
+
+def _ahead(picture: Tensor, here: float, there: float, before: _Step | None) -> tuple[Tensor, _Step | None]:
+    """The picture in the middle of a step, as it has changed since the step before; and what the next one is told."""
+    if there == 0:
+        return picture, before
+    length = math.log(here / there)
+    ahead = picture if before is None else picture + (picture - before[0]) * (length / (2 * before[1]))
+    return ahead, (picture, length)
 
 
 def uni_pc_bh2(x: Tensor, walk: Walk) -> Tensor:
