@@ -29,20 +29,20 @@ def _call(module: nn.Module, images: Tensor, options: RestoreOptions) -> Tensor:
     return restored
 
 
-def _architecture(name: str, bytes_per_pixel: int) -> Architecture:
+def _architecture(name: str) -> Architecture:
     return Architecture(
         name=name,
         call=_call,
         signed=True,
         side=512,
         acts_on_fidelity=False,
-        bytes_per_pixel=bytes_per_pixel,
+        bytes_per_pixel=3300,
         bf16=False,
     )
 
 
-RESTOREFORMER = _architecture("RestoreFormer", 3300)
-RESTOREFORMER_PLUS_PLUS = _architecture("RestoreFormer++", 3300)
+RESTOREFORMER = _architecture("RestoreFormer")
+RESTOREFORMER_PLUS_PLUS = _architecture("RestoreFormer++")
 
 
 def _recognises(tensors: Mapping[str, Tensor]) -> bool:
