@@ -95,16 +95,21 @@ def _to_no_signal(kept: Tensor) -> Tensor:
     return (root**2).clamp(min=_NO_SIGNAL)
 
 
+def check_scheduler(name: str) -> None:
+    """Raises ``ValueError`` where there is no schedule of that name."""
+    if name not in SCHEDULES:
+        raise ValueError(f"There is no scheduler {name!r}. Choose {', '.join(SCHEDULES)}.")
+
+
 def schedule(levels: NoiseLevels, name: str, steps: int, denoise: float) -> list[float]:
     """The noise before each of ``steps`` steps and, as the last number, after all of them: 0.
 
     Below a denoise of 1 it is the end of the schedule of ``steps / denoise`` steps.
 
     Raises:
-        ValueError: there is no schedule of that name.
+        ValueError: as :func:`check_scheduler`.
     """
-    if name not in SCHEDULES:
-        raise ValueError(f"There is no scheduler {name!r}. Choose {', '.join(SCHEDULES)}.")
+    check_scheduler(name)
     # As ComfyUI does: what is this near to 1 counts as 1.
     whole = steps if denoise > 0.9999 else int(steps / denoise)
     return [*SCHEDULES[name](levels, whole), 0.0][-(steps + 1) :]

@@ -20,7 +20,7 @@ from ..refiner import Repaint, Sampling
 from .autoencoder import Autoencoder
 from .held import Held
 from .masking import MaskedSampling
-from .noise import SCHEDULES, Prediction, schedule
+from .noise import Prediction, check_scheduler, schedule
 from .parts import INPAINT_CHANNELS, Parts
 from .samplers import SAMPLERS, Walk
 from .text import PromptEncoder
@@ -96,8 +96,7 @@ class DiffusersRefiner:
         """Raises ``ValueError`` for a sampling that this model or engine cannot do."""
         if sampling.sampler not in SAMPLERS:
             raise ValueError(f"There is no sampler {sampling.sampler!r}. Choose {', '.join(SAMPLERS)}.")
-        if sampling.scheduler not in SCHEDULES:
-            raise ValueError(f"There is no scheduler {sampling.scheduler!r}. Choose {', '.join(SCHEDULES)}.")
+        check_scheduler(sampling.scheduler)
         if sampling.mode == "inpaint model" and not self.inpaints:
             raise ValueError(
                 f"{self.name} is no inpaint model. Choose the mode differential or noise mask, or load a model that "
