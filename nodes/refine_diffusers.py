@@ -14,6 +14,7 @@ from ..models.refiners.diffusers_engine import (
     PRECISIONS,
     SAMPLERS,
     SCHEDULES,
+    ChosenPrecision,
     load_inpainter,
     precision_on,
 )
@@ -73,7 +74,7 @@ class LoadDiffusersInpaint(io.ComfyNode):
         return True
 
     @classmethod
-    def execute(cls, model_name: str, precision: str) -> io.NodeOutput:
+    def execute(cls, model_name: str, precision: ChosenPrecision) -> io.NodeOutput:
         host = ComfyHost()
         path, tokenizer = inpainters.path_of(model_name), inpainters.tokenizer()
         held = precision_on(comfy.model_management.get_torch_device(), precision)

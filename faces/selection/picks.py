@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, get_args
 
 from ..face import Box, Face
 
@@ -29,7 +29,10 @@ _ENTRY = re.compile(
     r"(?:image\s+(?P<image>\d{1,9})\s*:\s*)?(?P<word>[a-z]*)\s*(?P<numbers>.*)", re.IGNORECASE | re.ASCII
 )
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)", re.ASCII)
-_WORDS = ("take", "leave", "draw", "none")
+
+PickKind = Literal["take", "leave", "draw", "none"]
+
+_KINDS: dict[str, PickKind] = {kind: kind for kind in get_args(PickKind)}
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Pick:
         image: the number of the frame from 1 on; ``None`` for every frame.
     """
 
-    kind: Literal["take", "leave", "draw", "none"]
+    kind: PickKind
     box: Box | None = None
     image: int | None = None
 
@@ -70,7 +73,8 @@ def share_of(face: Face, width: int, height: int) -> Box:
     left, top, right, bottom = face.box
     across, down = 100 / width, 100 / height
     edges = (left + 0.5) * across, (top + 0.5) * down, (right - left) * across, (bottom - top) * down
-    return cast(Box, tuple(round(edge, _DECIMALS) for edge in edges))
+    left, top, wide, tall = (round(edge, _DECIMALS) for edge in edges)
+    return left, top, wide, tall
 
 
 def drawn_face(box: Box, width: int, height: int) -> Face:
@@ -88,19 +92,19 @@ def drawn_face(box: Box, width: int, height: int) -> Face:
 
 def _pick(entry: str) -> Pick:
     found = _ENTRY.fullmatch(entry)
-    word = "" if found is None else found["word"].lower() or "take"
-    if found is None or word not in _WORDS:
+    kind = None if found is None else _KINDS.get(found["word"].lower() or "take")
+    if found is None or kind is None:
         raise ValueError(
             f"'{entry}' is no entry of a choice. Write take, leave, draw or none, such as: take 31,18,10,14"
         )
     image = None if found["image"] is None else int(found["image"])
     if image == 0:
         raise ValueError(f"'{entry}': images are numbered from 1 on.")
-    if word == "none":
+    if kind == "none":
         if found["numbers"]:
             raise ValueError(f"'{entry}': none stands alone, without numbers.")
-        return Pick("none", None, image)
-    return Pick(cast(Literal["take", "leave", "draw"], word), _box(entry, found["numbers"]), image)
+        return Pick(kind, None, image)
+    return Pick(kind, _box(entry, found["numbers"]), image)
 
 
 def _box(entry: str, text: str) -> Box:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .folder import is_diffusers_folder
 from .loading import load_inpainter
 from .noise import SCHEDULES
-from .precision import AUTO, AUTO_TEXT, PRECISIONS, InpaintPrecision, precision_on
+from .precision import AUTO, AUTO_TEXT, PRECISIONS, ChosenPrecision, InpaintPrecision, precision_on
 from .refiner import DiffusersRefiner
 from .samplers import SAMPLERS
 
@@ -15,6 +15,7 @@ __all__ = [
     "PRECISIONS",
     "SAMPLERS",
     "SCHEDULES",
+    "ChosenPrecision",
     "DiffusersRefiner",
     "InpaintPrecision",
     "is_diffusers_folder",
