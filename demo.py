@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .cli.images import Picture, save_image
 from .drawing import side_by_side
-from .faces.face import Face, Faces, resized
+from .faces.face import Face, resized
 from .faces.resizing import resize_frames
 from .models import builtin
 from .models.detectors import load_detector
@@ -74,11 +74,10 @@ def demo() -> Demo:
     restorer = load_restorer(find_weights(builtin.RESTORER, "restorer"), host)
     original = _photograph()
     small = _degraded(original)
-    height, width = small.shape[1:3]
     enlarged = resize_frames(small, _FACTOR)
     begun = time.perf_counter()
     with torch.inference_mode():
-        faces = Faces(width, height, tuple(tuple(found) for found in detector.detect(small)))
+        faces = detector.faces_in(small)
         restored = restore(small, faces, restorer, host, RestoreSettings(), enlarged)
     seconds = time.perf_counter() - begun
     return Demo(enlarged[0], restored.frames[0], original[0], resized(faces.frames[0][0], _FACTOR), seconds)

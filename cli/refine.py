@@ -10,7 +10,6 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..faces.face import Faces
 from ..fields import settings_of
 from ..models.detectors import DetectionSettings, Detector
 from ..models.host import TorchHost
@@ -134,7 +133,5 @@ def _tools(arguments: argparse.Namespace) -> _Tools:
 
 
 def _refine(tools: _Tools, frames: Tensor) -> Refinement:
-    height, width = frames.shape[1:3]
-    found = tools.detector.detect(frames, tools.detection)
-    faces = Faces(width, height, tuple(tuple(some) for some in found))
+    faces = tools.detector.faces_in(frames, tools.detection)
     return refine(frames, faces, tools.refiner, tools.host, tools.settings, tools.source, restorer=tools.restorer)

@@ -7,13 +7,14 @@ import sys
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from torch import Tensor
 
-from ..faces.face import Faces
 from ..faces.resizing import resize_frames
 from ..models.detectors import DetectionSettings, Detector
 from ..models.host import TorchHost
+from ..models.inference import Precision
 from ..models.locations import find_weights
 from ..models.parsers import Parser
 from ..models.restorers import Restorer
@@ -38,7 +39,9 @@ def add_parser(subparsers: options.Subparsers[argparse.ArgumentParser]) -> None:
     look.add_argument("--restorer", metavar="NAME|FILE", help="default: visage-restore, which is built in")
     add_settings(look, look, RestoreSettings, only=_SETTINGS)
     look.add_argument("--parser", metavar="NAME|FILE", help="network for --mask parse; default: BiSeNet, else ParseNet")
-    look.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="bf16 where it was measured safe")
+    look.add_argument(
+        "--precision", choices=get_args(Precision), default="fp32", help="bf16 where it was measured safe"
+    )
     look.add_argument("--skip-failed", action="store_true", help="leave a face as it was if the network fails on it")
     frame = parser.add_argument_group("the whole picture")
     frame.add_argument(
@@ -104,9 +107,7 @@ def _tools(arguments: argparse.Namespace) -> _Tools:
 
 
 def _restore(tools: _Tools, frames: Tensor) -> Restoration:
-    height, width = frames.shape[1:3]
-    found = tools.detector.detect(frames, tools.detection)
-    faces = Faces(width, height, tuple(tuple(some) for some in found))
+    faces = tools.detector.faces_in(frames, tools.detection)
     background = None
     if tools.upscaler is not None:
         background = tools.upscaler.upscale(frames, tools.upscale)

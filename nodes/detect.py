@@ -71,18 +71,12 @@ class DetectFaces(io.ComfyNode):
         **inputs: Any,
     ) -> io.NodeOutput:
         frames = frames_of(image)
-        faces = without_small(found_in(frames, detector, build(DetectionSettings, inputs)), min_size)
+        faces = _without_small(detector.network.faces_in(frames, build(DetectionSettings, inputs)), min_size)
         shown = ui.PreviewImage(views.drawing(frames, faces), cls=cls) if preview else None
         return io.NodeOutput(faces, boxes_of(faces), to_socket(mask_of(faces)), faces.count, ui=shown)
 
 
-def found_in(frames: Tensor, detector: LoadedModel[Detector], settings: DetectionSettings) -> Faces:
-    """The faces of frames ``[B, H, W, C]``."""
-    found = detector.network.detect(frames, settings)
-    return Faces(frames.shape[2], frames.shape[1], tuple(tuple(faces) for faces in found))
-
-
-def without_small(faces: Faces, min_size: int) -> Faces:
+def _without_small(faces: Faces, min_size: int) -> Faces:
     """The faces of at least ``min_size`` pixels, numbered anew."""
     skip = SkipSettings(min_size=min_size)
 

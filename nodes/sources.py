@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ..faces.face import Faces
 from ..models.detectors import DetectionSettings, Detector
-from .detect import found_in
 from .types import DetectorSocket, FacesSocket, LoadedModel
 
 _NOTHING_FINDS_FACES = (
@@ -79,4 +78,4 @@ def faces_in(frames: Tensor, detector: LoadedModel[Detector] | None, faces: Face
         return faces
     if detector is None:
         raise ValueError(_NOTHING_FINDS_FACES)
-    return found_in(frames, detector, DetectionSettings(confidence=confidence))
+    return detector.network.faces_in(frames, DetectionSettings(confidence=confidence))

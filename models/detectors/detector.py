@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...faces.alignment import left_to_right
-from ...faces.face import Face, in_reading_order, roll_of
+from ...faces.face import Face, Faces, in_reading_order, roll_of
 from ...faces.sampling import area_resize
 from ..host import Host, in_batches
 from .candidates import Candidates, joined
@@ -89,6 +89,11 @@ class Detector:
                 results.append(self._faces(_merged(seen, settings)))
                 progress.advance()
         return results
+
+    def faces_in(self, frames: Tensor, settings: DetectionSettings | None = None) -> Faces:
+        """What :meth:`detect` finds, as all who work on faces take it."""
+        found = self.detect(frames, settings)
+        return Faces(frames.shape[2], frames.shape[1], tuple(map(tuple, found)))
 
     def _overviews(
         self, frames: Tensor, level: Level, settings: DetectionSettings
