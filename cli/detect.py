@@ -6,14 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
+from torch import Tensor
+
 from ..faces.described import as_data
 from ..models.weights import WeightsError
 from . import options
-from .batches import UNDONE, batches, begin
-from .console import say, say_to_reader
 from .inputs import InputError, plan_drawings, refuse_report
-from .json_report import frame_described, reporting
-from .results import draw
+from .running import Seen, look_through
 
 
 def add_parser(subparsers: options.Subparsers[argparse.ArgumentParser]) -> None:
@@ -36,20 +35,9 @@ def run(arguments: argparse.Namespace) -> int:
     except (InputError, OSError, WeightsError) as error:
         print(error, file=sys.stderr)
         return 1
-    failures = begin(todo)
-    # Without files there is nothing to go on for where nobody reads.
-    tell = say_to_reader if arguments.draw is None and arguments.report is None else say
-    with reporting(arguments.report, todo, failures) as told:
-        for batch in batches(todo, arguments.batch, failures, written=arguments.draw is not None):
-            try:
-                found = detector.detect(batch.frames, options.detection_of(arguments))
-            except UNDONE as error:
-                failures.add_all(batch.jobs, error)
-                continue
-            width, height = batch.size
-            for job, picture, faces in zip(batch.jobs, batch.pictures, found, strict=True):
-                kept = options.chosen(faces, width, height, arguments)
-                tell(f"{job.source}: {len(kept)} face{'' if len(kept) == 1 else 's'}")
-                target = job.target if arguments.draw is not None and draw(job, picture, kept, failures) else None
-                told.append(frame_described(job.source, target, width, height, map(as_data, kept)))
-    return failures.code
+
+    def look(frames: Tensor) -> list[Seen]:
+        found = options.faces_of(frames, detector, arguments)
+        return [Seen(faces, [as_data(face) for face in faces]) for faces in found.frames]
+
+    return look_through(todo, arguments.batch, look, arguments.draw is not None, arguments.report)

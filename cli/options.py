@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -89,30 +89,20 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     add_settings(group, group, SkipSettings)
 
 
-def selection_of(arguments: argparse.Namespace) -> SkipSettings:
-    return settings_from(arguments, SkipSettings)
-
-
 def detection_of(arguments: argparse.Namespace) -> DetectionSettings:
     return DetectionSettings(confidence=arguments.confidence, rotations=arguments.rotations)
 
 
-def all_faces_of(frames: Tensor, detector: Detector, arguments: argparse.Namespace) -> Faces:
-    """The faces of frames ``[B, H, W, 3]``, whichever of them are asked for."""
-    height, width = frames.shape[1:3]
-    return Faces(width, height, tuple(map(tuple, detector.detect(frames, detection_of(arguments)))))
-
-
 def faces_of(frames: Tensor, detector: Detector, arguments: argparse.Namespace) -> Faces:
     """The faces of frames ``[B, H, W, 3]`` that are asked for."""
-    found = all_faces_of(frames, detector, arguments)
-    return found.with_frames(chosen(faces, found.width, found.height, arguments) for faces in found.frames)
+    found = detector.faces_in(frames, detection_of(arguments))
+    settings = settings_from(arguments, SkipSettings)
 
+    def chosen(faces: Sequence[Face]) -> Iterator[Face]:
+        reasons = reasons_to_skip(faces, found.width, found.height, settings)
+        return (face for face, reason in zip(faces, reasons, strict=True) if reason is None)
 
-def chosen(faces: Sequence[Face], width: int, height: int, arguments: argparse.Namespace) -> list[Face]:
-    """Those of the faces of a frame of ``width`` x ``height`` pixels that are asked for."""
-    reasons = reasons_to_skip(faces, width, height, selection_of(arguments))
-    return [face for face, reason in zip(faces, reasons, strict=True) if reason is None]
+    return found.with_frames(map(chosen, found.frames))
 
 
 def host_of(arguments: argparse.Namespace) -> TorchHost:

@@ -9,19 +9,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import torch
+from torch import Tensor
 
 from ..models.detectors import Detector
 from ..models.embedders import Embedder, load_embedder
 from ..models.weights import WeightsError
 from ..pipeline import FaceReport, Reference, report_caption, report_data, report_faces, report_text
 from . import options
-from .batches import UNDONE, Batch, Failures, batches, begin
-from .console import say, say_to_reader, warn
-from .images import ImageError, Picture, load_image
-from .inputs import InputError, Job, plan_drawings, refuse_report
-from .json_report import frame_described, reporting
-from .results import draw
+from .console import warn
+from .images import ImageError, load_image
+from .inputs import InputError, plan_drawings, refuse_report
+from .running import Seen, look_through
 
 # The surer one first.
 _EMBEDDERS = ("arcface-ir-se50", "mobilefacenet")
@@ -57,27 +55,18 @@ def run(arguments: argparse.Namespace) -> int:
     except (InputError, ImageError, OSError, WeightsError) as error:
         print(error, file=sys.stderr)
         return 1
-    failures = begin(todo)
-    # Without files there is nothing to go on for where nobody reads.
-    tell = say_to_reader if arguments.draw is None and arguments.report is None else say
-    with reporting(arguments.report, todo, failures) as told:
-        for batch in batches(todo, arguments.batch, failures, written=arguments.draw is not None):
-            try:
-                reports = _reported(batch, tools, arguments)
-            except UNDONE as error:
-                failures.add_all(batch.jobs, error)
-                continue
-            for job, picture, faces in zip(batch.jobs, batch.pictures, reports, strict=True):
-                _, *lines = report_text([faces]).splitlines()
-                tell("\n".join([f"{job.source}: {len(faces)} face{'' if len(faces) == 1 else 's'}", *lines]))
-                target = job.target if arguments.draw is not None and _drawn(job, picture, faces, failures) else None
-                told.append(frame_described(job.source, target, *batch.size, report_data(faces)))
-    return failures.code
+
+    def look(frames: Tensor) -> list[Seen]:
+        faces = options.faces_of(frames, tools.detector, arguments)
+        return [_seen(reports) for reports in report_faces(frames, faces, tools.embedder, tools.reference)]
+
+    return look_through(todo, arguments.batch, look, arguments.draw is not None, arguments.report)
 
 
-def _drawn(job: Job, picture: Picture, reports: Sequence[FaceReport], failures: Failures) -> bool:
+def _seen(reports: Sequence[FaceReport]) -> Seen:
+    _, *lines = report_text([reports]).splitlines()
     faces, captions = [report.face for report in reports], [report_caption(report) for report in reports]
-    return draw(job, picture, faces, failures, captions)
+    return Seen(faces, report_data(reports), lines, captions)
 
 
 def _tools(arguments: argparse.Namespace) -> _Tools:
@@ -91,13 +80,7 @@ def _tools(arguments: argparse.Namespace) -> _Tools:
     embedder = options.load_preferred(arguments.embedder, "embedder", _EMBEDDERS, arguments.models, load)
     frames = load_image(arguments.reference).pixels[None]
     # Which faces are asked for says nothing of the picture that they are compared with.
-    found = options.all_faces_of(frames, detector, arguments)
+    found = detector.faces_in(frames, options.detection_of(arguments))
     if found.count == 0:
         raise InputError(f"There is no face in {arguments.reference} to compare with.")
     return _Tools(detector, embedder, Reference(frames, found, by_place=False))
-
-
-@torch.inference_mode()
-def _reported(batch: Batch, tools: _Tools, arguments: argparse.Namespace) -> Sequence[Sequence[FaceReport]]:
-    faces = options.faces_of(batch.frames, tools.detector, arguments)
-    return report_faces(batch.frames, faces, tools.embedder, tools.reference)

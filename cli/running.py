@@ -1,20 +1,24 @@
-"""Working through pictures, batch by batch, and writing what comes of each."""
+"""Going through pictures, batch by batch, to work on them or to look at them, and writing what comes of each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from ..faces.described import counted
+from ..faces.face import Face
 from ..models.host import TorchHost
 from ..pipeline import Done, Outcome
 from .batches import UNDONE, batches, begin
+from .console import say, say_to_reader
 from .inputs import Plan
-from .json_report import reporting
-from .results import write_results
+from .json_report import frame_described, reporting
+from .results import draw, write_results
 
 
 class Worked(Protocol):
@@ -53,4 +57,52 @@ def work_through(
             else:
                 told.extend(write_results(batch, worked.frames, worked.outcomes, done, failures))
             progress.advance(len(batch.jobs))
+    return failures.code
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What there is to be told of the faces of one picture.
+
+    Attributes:
+        data: of each of the faces, what JSON takes.
+        lines: more than their number, for people.
+        captions: what is drawn beside each of them; ``None`` for their scores.
+    """
+
+    faces: Sequence[Face]
+    data: Sequence[Mapping[str, object]]
+    lines: Sequence[str] = ()
+    captions: Sequence[str] | None = None
+
+
+def look_through(
+    todo: Plan, size: int, look: Callable[[Tensor], Sequence[Seen]], drawing: bool, report: Path | None
+) -> int:
+    """Has all pictures looked at, and tells and draws what is seen. A batch on which that fails is left out and told.
+
+    Args:
+        size: pictures of a batch, at most.
+        look: gets the frames ``[B, H, W, 3]`` of a batch.
+        drawing: whether the faces are drawn on the targets of the plan.
+        report: where all of it is told, if anywhere.
+
+    Returns:
+        The exit code: 0, or 1 where a picture failed.
+    """
+    failures = begin(todo)
+    # Without files there is nothing to go on for where nobody reads.
+    tell = say if drawing or report is not None else say_to_reader
+    with reporting(report, todo, failures) as told:
+        for batch in batches(todo, size, failures, written=drawing):
+            try:
+                with torch.inference_mode():
+                    seen = look(batch.frames)
+            except UNDONE as error:
+                failures.add_all(batch.jobs, error)
+                continue
+            for job, picture, one in zip(batch.jobs, batch.pictures, seen, strict=True):
+                tell("\n".join([f"{job.source}: {counted(len(one.faces))}", *one.lines]))
+                drawn = drawing and draw(job, picture, one.faces, failures, one.captions)
+                told.append(frame_described(job.source, job.target if drawn else None, *batch.size, one.data))
     return failures.code
