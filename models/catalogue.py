@@ -13,6 +13,7 @@ from pathlib import PurePath
 from typing import Literal
 
 from . import builtin
+from .file_format import ONNX, PICKLES, SAFETENSORS
 
 Kind = Literal["detector", "restorer", "parser", "embedder", "upscaler"]
 Commercial = Literal["yes", "no", "unclear"]
@@ -465,7 +466,7 @@ def by_name(name: str) -> KnownWeights | None:
 def by_file_name(file_name: str) -> KnownWeights | None:
     """The entry whose file goes by that name, in any case, in any folder, and converted to safetensors or not."""
     wanted = PurePath(file_name.replace("\\", "/"))
-    if wanted.suffix.lower() not in (".pth", ".pt", ".ckpt", ".onnx", ".safetensors", ".sft"):
+    if wanted.suffix.lower() not in (*PICKLES, *ONNX, *SAFETENSORS):
         return None
     stem = wanted.stem.lower()
     return next(

@@ -11,6 +11,7 @@ from ..atomic import replacing
 from .catalogue import by_sha256
 from .detectors.yolo_files import asks_for_ultralytics, convert_yolo
 from .download import sha256_of
+from .file_format import ONNX, SAFETENSORS
 from .weights import WeightsError, read_weights, write_safetensors
 
 
@@ -31,12 +32,12 @@ def convert(source: Path, target: Path | None = None, *, overwrite: bool = False
         OSError: the disk does not take it.
         WeightsError: the source cannot be used, is safetensors already, or holds tensors that safetensors does not.
     """
-    if source.suffix.lower() in (".safetensors", ".sft"):
+    if source.suffix.lower() in SAFETENSORS:
         raise WeightsError(f"{source.name} is a safetensors file already.")
-    if source.suffix.lower() == ".onnx":
+    if source.suffix.lower() in ONNX:
         raise WeightsError(f"{source.name} is an ONNX file, a program with its weights: use it as it is.")
     target = target or source.with_suffix(".safetensors")
-    if target.suffix.lower() not in (".safetensors", ".sft"):
+    if target.suffix.lower() not in SAFETENSORS:
         raise WeightsError(f"{target.name}: the converted file must be named .safetensors.")
     if target.exists() and not overwrite:
         raise FileExistsError(f"{target} is there already. Remove it, or add --overwrite.")

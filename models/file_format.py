@@ -1,4 +1,4 @@
-"""What kind of file weights lie in."""
+"""What kind of file weights lie in, and how such files are named."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from typing import Literal
 
 FileFormat = Literal["safetensors", "onnx", "pickle"]
 
-_BY_SUFFIX: dict[str, FileFormat] = {".safetensors": "safetensors", ".sft": "safetensors", ".onnx": "onnx"}
+SAFETENSORS = (".safetensors", ".sft")
+PICKLES = (".pth", ".pt", ".ckpt")
+ONNX = (".onnx",)
+
+_BY_SUFFIX: dict[str, FileFormat] = {
+    **dict.fromkeys(SAFETENSORS, "safetensors"),
+    **dict.fromkeys(ONNX, "onnx"),
+}
 
 
 def file_format(path: Path) -> FileFormat:

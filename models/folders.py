@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from .catalogue import Kind, KnownWeights, by_file_name
+from .file_format import ONNX, PICKLES, SAFETENSORS
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,13 @@ FOLDERS: dict[Kind, tuple[ModelFolder, ...]] = {
     "upscaler": (_UPSCALERS,),
 }
 
-_TORCH = (".safetensors", ".sft", ".pth", ".pt", ".ckpt")
+_TORCH = (*SAFETENSORS, *PICKLES)
 # In the order in which a name without suffix is resolved: the safe format first.
 SUFFIXES: dict[Kind, tuple[str, ...]] = {
-    "detector": (*_TORCH, ".onnx"),
+    "detector": (*_TORCH, *ONNX),
     "restorer": _TORCH,
     "parser": _TORCH,
-    "embedder": (*_TORCH, ".onnx"),
+    "embedder": (*_TORCH, *ONNX),
     "upscaler": _TORCH,
 }
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from . import pickles
-from .file_format import file_format
+from .file_format import ONNX, PICKLES, SAFETENSORS, file_format
 
 # Training scripts wrap the tensors; the averaged ("ema") ones are the ones meant for use. What is called "ema" alone
 # may hold the counters of an average instead, so it comes last.
@@ -51,7 +51,7 @@ DAMAGE = (
     struct.error,
     pickle.UnpicklingError,
 )
-_USUAL = frozenset((".safetensors", ".sft", ".pth", ".pt", ".ckpt", ".bin", ".pkl", ".onnx"))
+_USUAL = frozenset((*SAFETENSORS, *PICKLES, *ONNX, ".bin", ".pkl"))
 _TRY_AGAIN = "Delete it and download it again."
 
 

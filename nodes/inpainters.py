@@ -8,12 +8,12 @@ from pathlib import Path, PurePath
 
 import folder_paths
 
+from ..models.file_format import SAFETENSORS
 from ..models.refiners.diffusers_engine import is_diffusers_folder
 
 # ComfyUI's names of the folders.
 _FOLDERS = "diffusers"
 _FILES = "checkpoints"
-_SUFFIXES = frozenset({".safetensors", ".sft"})
 ADVICE = (
     "Put a Stable Diffusion 1.5 or SDXL checkpoint (.safetensors) into models/checkpoints, or the whole folder of such "
     "a model in diffusers format into models/diffusers. Then press R."
@@ -64,7 +64,7 @@ def _in_diffusers_format(place: Path) -> Iterator[Path]:
 def _files() -> list[str]:
     if not _places(_FILES):
         return []
-    return [name for name in folder_paths.get_filename_list(_FILES) if PurePath(name).suffix.lower() in _SUFFIXES]
+    return [name for name in folder_paths.get_filename_list(_FILES) if PurePath(name).suffix.lower() in SAFETENSORS]
 
 
 def _places(key: str) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ...file_format import PICKLES
 from ...weights import WeightsError, read_weights
 from .noise import NoiseLevels
 from .parts import Parts, TextPart, assemble
@@ -17,7 +18,6 @@ INDEX = "model_index.json"
 # Beginnings of the names of pipelines whose parts are those that are read here.
 _PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
 _VARIANTS = ("Inpaint", "Img2Img")
-_PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 # Old folders of diffusers name the parts of the attention of a VAE so.
 _OLD_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 
@@ -117,7 +117,7 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
     whole = [path for path in files if ".fp16" not in path.name and ".non_ema" not in path.name]
     chosen = whole or [path for path in files if ".fp16" in path.name]
     if not chosen:
-        pickles = [path.name for path in sorted(folder.glob("*")) if path.suffix in _PICKLES]
+        pickles = [path.name for path in sorted(folder.glob("*")) if path.suffix in (".bin", *PICKLES)]
         if pickles:
             raise WeightsError(
                 f"{folder} holds {pickles[0]} and no .safetensors file. Such files may run code and are not read: "
