@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import reduce
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -23,8 +23,6 @@ from .geometry import apply
 
 LandmarkRegion = Literal["face oval", "eye area", "mouth area"]
 """From the hairline to the chin and from ear to ear; each eye with its lids; the lips and what is between them."""
-
-LANDMARK_REGIONS: tuple[LandmarkRegion, ...] = get_args(LandmarkRegion)
 
 # The chin is measured; the hairline is as far above the brows as these are above the nose, and that above the chin.
 _HAIRLINE, _CHIN, _OVAL_WIDTH = 0.117, 0.93, 0.288

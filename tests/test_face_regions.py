@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from xml.etree import ElementTree
 
 import pytest
@@ -21,7 +21,7 @@ from visage.faces.alignment import FFHQ
 from visage.faces.crops import plan_crops
 from visage.faces.face import Face, Faces, Point
 from visage.faces.geometry import apply
-from visage.faces.landmark_regions import LANDMARK_REGIONS, landmarks_in, to_landmark_regions
+from visage.faces.landmark_regions import LandmarkRegion, landmarks_in, to_landmark_regions
 from visage.faces.paste import places_of
 from visage.faces.regions import REGIONS
 from visage.fields import build
@@ -93,7 +93,7 @@ def test_every_region_of_a_parser_can_be_chosen_by_one_name() -> None:
     drawn = [
         build(RegionSettings, {"face_oval": False, name: True}).drawn for name in LandmarkParts.__dataclass_fields__
     ]
-    assert [region for some in drawn for region in some] == list(LANDMARK_REGIONS)
+    assert [region for some in drawn for region in some] == list(get_args(LandmarkRegion))
     assert chosen(RegionSettings().landmarks) == ["face_oval"]
     assert chosen(RegionSettings().parser) == []
 
