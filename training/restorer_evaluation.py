@@ -94,8 +94,8 @@ def evaluate(
     wanted = {round(place * (len(files) - 1) / max(1, shown - 1)) for place in range(shown)}
     for index, file in enumerate(files):
         truth = as_float(read_pictures([file]))
-        for level in (*LEVELS, SHARP):
-            recipe = DegradationRecipe() if level == SHARP else level_recipe(level, index)  # type: ignore[arg-type]
+        recipes: dict[str, DegradationRecipe] = {level: level_recipe(level, index) for level in LEVELS}
+        for level, recipe in (recipes | {SHARP: DegradationRecipe()}).items():
             damaged = degrade(truth, [recipe], generator_of(_SEED, index))
             restored = {name: method(damaged[0], recipe) for name, method in methods.items()}
             for name, picture in restored.items():

@@ -78,16 +78,17 @@ def measure(
     ]
 
 
+def _texture_of(band: int) -> Callable[[Measures], float]:
+    return lambda one: one.texture_bands[band]
+
+
 _COLUMNS: dict[str, Callable[[Measures], float]] = {
     "PSNR dB": lambda one: one.psnr,
     "identity": lambda one: one.identity,
     "texture": lambda one: one.texture,
     # Too much in one face does not make up for too little in the next.
     "off by": lambda one: abs(one.texture - 1),
-    **{
-        f"below {sigma:g} px": lambda one, index=index: one.texture_bands[index]  # type: ignore[misc]
-        for index, sigma in enumerate(SIGMAS)
-    },
+    **{f"below {sigma:g} px": _texture_of(band) for band, sigma in enumerate(SIGMAS)},
     "changed": lambda one: one.changed,
 }
 
