@@ -22,7 +22,8 @@ from visage.models.download import sha256_of
 from visage.models.host import TorchHost
 from visage.models.restorers import load_restorer
 from visage.models.restorers.options import RestoreOptions
-from visage.training.degradations import degrade, level_recipe
+from visage.training.degradation_recipes import level_recipe
+from visage.training.degradations import degrade
 from visage.training.detector_sets import things
 from visage.training.labels import LabelledFace
 from visage.training.pictures import as_float

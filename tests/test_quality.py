@@ -20,7 +20,8 @@ from visage.faces.quality.blocks import blockiness
 from visage.faces.quality.exposure import exposure
 from visage.faces.quality.noise import noise_level
 from visage.faces.quality.sharpness import sharpness
-from visage.training.degradations import DegradationRecipe, blur, compress, degrade, level_recipe
+from visage.training.degradation_recipes import DegradationRecipe, level_recipe
+from visage.training.degradations import blur, compress, degrade
 from visage.training.pictures import as_float, picture_files, read_pictures
 
 # Found by yolov8n-face in scikit-image's photograph of an astronaut.

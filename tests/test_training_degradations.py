@@ -8,17 +8,8 @@ import numpy as np
 import pytest
 import torch
 from visage.training import jpeg
-from visage.training.degradations import (
-    LEVELS,
-    DegradationRecipe,
-    Ranges,
-    add_grain,
-    add_noise,
-    blur,
-    degrade,
-    level_recipe,
-    recoloured,
-)
+from visage.training.degradation_recipes import LEVELS, DegradationRecipe, Ranges, level_recipe
+from visage.training.degradations import add_grain, add_noise, blur, degrade, recoloured
 from visage.training.pictures import generator_of
 
 # Shrink, JPEG qualities and noise of the fourth face at medium.

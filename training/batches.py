@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ..models.restorers.visage import SIDE
-from .degradations import Ranges, degrade, recoloured
+from .degradation_recipes import Ranges
+from .degradations import degrade, recoloured
 from .pictures import as_float, drawn, generator_of
 
 

@@ -19,7 +19,8 @@ from ..models.restorers import load_restorer
 from ..models.restorers.options import DEFAULT_OPTIONS, RestoreOptions
 from .contact import write_picture
 from .data import data_folder
-from .degradations import LEVELS, DegradationRecipe, degrade, level_recipe
+from .degradation_recipes import LEVELS, DegradationRecipe, level_recipe
+from .degradations import degrade
 from .identity import Identity
 from .pictures import as_float, generator_of, picture_files, read_pictures
 from .restorer_measures import Measures, measure, plain, table

@@ -21,7 +21,7 @@ from ..models.restorers.visage.bands import bands
 from . import checkpoints
 from .batches import DegradedBatches
 from .checkpoints import Checkpoint
-from .degradations import Ranges
+from .degradation_recipes import Ranges
 from .pictures import picture_files, read_pictures
 from .run import CHECKPOINT, Pace, pick_device, run
 from .schedule import cosine
