@@ -15,15 +15,18 @@ from visage.models.restorers.options import RestoreOptions
 from visage.models.restorers.visage import SIDE, VisageRestorer, layout
 from visage.models.restorers.visage.bands import bands
 from visage.training import checkpoints
-from visage.training.restorer import PRESETS, RestorerJob, Settings, begun_with
+from visage.training.restorer import RestorerJob, begun_with
 from visage.training.restorer_evaluation import SHARP, as_they_are, contact_sheet, evaluate, report, restoring
 from visage.training.restorer_export import MOST_BYTES, export
 from visage.training.restorer_measures import Measures, measure, table
+from visage.training.restorer_settings import PRESETS, RestorerSettings
 from visage.training.run import CHECKPOINT, Pace, run
 from visage.training.sharpness import SharpnessJob, SharpnessSettings, weakness
 
 J = TypeVar("J", RestorerJob, SharpnessJob)
-TINY = Settings(widths=(8, 8, 12), blocks=(1, 0, 1), steps=6, parts=2, wholes=1, part=64, warm_up=2, whole_from=0.6)
+TINY = RestorerSettings(
+    widths=(8, 8, 12), blocks=(1, 0, 1), steps=6, parts=2, wholes=1, part=64, warm_up=2, whole_from=0.6
+)
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +52,7 @@ def faces() -> torch.Tensor:
     return (nn.functional.interpolate(coarse, (SIDE, SIDE), mode="bicubic").clamp(0, 1) * 255).byte()
 
 
-def job(faces: torch.Tensor, settings: Settings = TINY) -> RestorerJob:
+def job(faces: torch.Tensor, settings: RestorerSettings = TINY) -> RestorerJob:
     return RestorerJob(settings, faces, Means(), torch.device("cpu"))
 
 
@@ -66,7 +69,7 @@ def stopped_before(number: int, trained: J) -> J:
     return trained
 
 
-def fresh(settings: Settings) -> VisageRestorer:
+def fresh(settings: RestorerSettings) -> VisageRestorer:
     return VisageRestorer(settings.widths, settings.blocks).reset(torch.Generator().manual_seed(0))
 
 
