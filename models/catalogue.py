@@ -64,47 +64,47 @@ class KnownWeights:
         return self.file_name, *self.aliases
 
 
-BUILT_IN_TERMS = Licence(
+_BUILT_IN_TERMS = Licence(
     "GPL-3.0-or-later",
     "Comes with Visage, under its terms. Learned from generated faces, of which a part comes without stated terms and "
     "a part from a generator that learned from FFHQ; models/cards tells more.",
     "yes",
 )
 _FFHQ = "Trained on FFHQ, photographs under CC BY-NC-SA 4.0."
-GFPGAN_TERMS = Licence(
+_GFPGAN_TERMS = Licence(
     "Apache-2.0 with third-party non-commercial parts",
     f"The licence file excepts parts from StyleGAN2 (NVIDIA, non-commercial) and DFDNet (CC BY-NC-SA 4.0). {_FFHQ}",
     "unclear",
 )
-CODEFORMER_TERMS = Licence("S-Lab 1.0, non-commercial", _FFHQ, "no")
-ELIR_TERMS = Licence("Apache-2.0", _FFHQ, "yes")
-RESTOREFORMER_TERMS = Licence("Apache-2.0", _FFHQ, "yes")
-GPEN_TERMS = Licence(
+_CODEFORMER_TERMS = Licence("S-Lab 1.0, non-commercial", _FFHQ, "no")
+_ELIR_TERMS = Licence("Apache-2.0", _FFHQ, "yes")
+_RESTOREFORMER_TERMS = Licence("Apache-2.0", _FFHQ, "yes")
+_GPEN_TERMS = Licence(
     "not stated, non-commercial",
     f"There is no licence file; the authors' page once allowed academic and non-commercial use only. {_FFHQ}",
     "no",
 )
-VQFR_TERMS = Licence("Apache-2.0", _FFHQ, "yes")
-FACEXLIB_TERMS = Licence("MIT", "The terms of the photographs it was trained on are not stated.", "yes")
-ARCFACE_TERMS = Licence(
+_VQFR_TERMS = Licence("Apache-2.0", _FFHQ, "yes")
+_FACEXLIB_TERMS = Licence("MIT", "The terms of the photographs it was trained on are not stated.", "yes")
+_ARCFACE_TERMS = Licence(
     "MIT",
     "Trained on MS-Celeb-1M, which was given out for research alone and has been withdrawn.",
     "unclear",
 )
-MOBILEFACENET_TERMS = Licence(
+_MOBILEFACENET_TERMS = Licence(
     "MIT", "Of the repository it is in; the terms of the photographs it was trained on are not stated.", "unclear"
 )
-REAL_ESRGAN_TERMS = Licence("BSD-3-Clause", "Keep the copyright notice when passing it on.", "yes")
-MTCNN_TERMS = Licence(
+_REAL_ESRGAN_TERMS = Licence("BSD-3-Clause", "Keep the copyright notice when passing it on.", "yes")
+_MTCNN_TERMS = Licence(
     "MIT", "Of facenet-pytorch; the terms of the photographs that the networks were trained on are not stated.", "yes"
 )
-YUNET_TERMS = Licence("MIT", "From the OpenCV model zoo.", "yes")
-ADETAILER_TERMS = Licence(
+_YUNET_TERMS = Licence("MIT", "From the OpenCV model zoo.", "yes")
+_ADETAILER_TERMS = Licence(
     "AGPL-3.0 (ultralytics claims trained models)",
     "The model card says Apache-2.0; ultralytics holds that models trained with its code are under AGPL-3.0.",
     "unclear",
 )
-LINDEVS_TERMS = Licence(
+_LINDEVS_TERMS = Licence(
     "AGPL-3.0 (ultralytics claims trained models)",
     "The publisher's repository says MIT; ultralytics holds that models trained with its code are under AGPL-3.0.",
     "unclear",
@@ -129,7 +129,7 @@ def _built_in(name: str, kind: Kind, size: int, sha256: str) -> KnownWeights:
         file_name=f"{name}.safetensors",
         kind=kind,
         architecture="Visage, built-in (small)",
-        licence=BUILT_IN_TERMS,
+        licence=_BUILT_IN_TERMS,
         urls=(),
         folder="",
         size=size,
@@ -143,7 +143,7 @@ def _gpen(name: str, file_name: str, architecture: str) -> KnownWeights:
         file_name=file_name,
         kind="restorer",
         architecture=architecture,
-        licence=GPEN_TERMS,
+        licence=_GPEN_TERMS,
         urls=(f"{_GPEN}/{file_name}",),
         folder="facerestore_models",
     )
@@ -157,7 +157,7 @@ def _adetailer(file_name: str, sha256: str, size: int | None = None) -> KnownWei
         file_name=file_name,
         kind="detector",
         architecture="YOLOv8 segmentation" if segments else "YOLOv8 detection",
-        licence=ADETAILER_TERMS,
+        licence=_ADETAILER_TERMS,
         urls=(f"{_ADETAILER}/{file_name}",),
         folder="ultralytics/segm" if segments else "ultralytics/bbox",
         size=size,
@@ -171,7 +171,7 @@ def _mtcnn(part: str, sha256: str, size: int) -> KnownWeights:
         file_name=f"{part}.pt",
         kind="detector",
         architecture="MTCNN, one network of three",
-        licence=MTCNN_TERMS,
+        licence=_MTCNN_TERMS,
         urls=(f"{_MTCNN}/{part}.pt",),
         folder="facedetection",
         size=size,
@@ -186,7 +186,7 @@ def _lindevs(letter: str, sha256: str) -> KnownWeights:
         file_name=f"{name}.pt",
         kind="detector",
         architecture="YOLOv8 detection",
-        licence=LINDEVS_TERMS,
+        licence=_LINDEVS_TERMS,
         urls=(f"{_LINDEVS}/{name}.pt",),
         folder="ultralytics/bbox",
         sha256=sha256,
@@ -211,7 +211,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         file_name="GFPGANv1.4.pth",
         kind="restorer",
         architecture="GFPGAN",
-        licence=GFPGAN_TERMS,
+        licence=_GFPGAN_TERMS,
         urls=(f"{_REACTOR}/GFPGANv1.4.pth", f"{_GFPGAN}/v1.3.0/GFPGANv1.4.pth"),
         folder="facerestore_models",
         size=348632874,
@@ -222,7 +222,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         file_name="GFPGANv1.3.pth",
         kind="restorer",
         architecture="GFPGAN",
-        licence=GFPGAN_TERMS,
+        licence=_GFPGAN_TERMS,
         urls=(f"{_REACTOR}/GFPGANv1.3.pth", f"{_GFPGAN}/v1.3.0/GFPGANv1.3.pth"),
         folder="facerestore_models",
         size=348632874,
@@ -233,7 +233,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         file_name="GFPGANCleanv1-NoCE-C2.pth",
         kind="restorer",
         architecture="GFPGAN",
-        licence=GFPGAN_TERMS,
+        licence=_GFPGAN_TERMS,
         urls=(f"{_GFPGAN}/v0.2.0/GFPGANCleanv1-NoCE-C2.pth",),
         folder="facerestore_models",
         sha256="29e25ee90c170f4231163f4c83df6b59c968b73f3ce00cb884015ae005db083c",
@@ -243,7 +243,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         file_name="codeformer-v0.1.0.pth",
         kind="restorer",
         architecture="CodeFormer",
-        licence=CODEFORMER_TERMS,
+        licence=_CODEFORMER_TERMS,
         urls=(
             f"{_REACTOR}/codeformer-v0.1.0.pth",
             f"{_CODEFORMER}/codeformer.pth",
@@ -258,7 +258,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         file_name="codeformer_inpainting.pth",
         kind="restorer",
         architecture="CodeFormer inpainting",
-        licence=CODEFORMER_TERMS,
+        licence=_CODEFORMER_TERMS,
         urls=(f"{_CODEFORMER}/codeformer_inpainting.pth",),
         folder="facerestore_models",
         size=370786611,
@@ -269,7 +269,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         file_name="codeformer_colorization.pth",
         kind="restorer",
         architecture="CodeFormer colorization",
-        licence=CODEFORMER_TERMS,
+        licence=_CODEFORMER_TERMS,
         urls=(f"{_CODEFORMER}/codeformer_colorization.pth",),
         folder="facerestore_models",
     ),
@@ -278,7 +278,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         file_name="elir_bfr.pth",
         kind="restorer",
         architecture="ELIR",
-        licence=ELIR_TERMS,
+        licence=_ELIR_TERMS,
         urls=("https://github.com/eladc-git/ELIR/releases/download/v1.0/elir_bfr.pth",),
         folder="facerestore_models",
     ),
@@ -287,7 +287,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         file_name="RestoreFormer.pth",
         kind="restorer",
         architecture="RestoreFormer",
-        licence=RESTOREFORMER_TERMS,
+        licence=_RESTOREFORMER_TERMS,
         urls=(f"{_GFPGAN}/v1.3.4/RestoreFormer.pth",),
         folder="facerestore_models",
         size=290785322,
@@ -298,7 +298,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         file_name="RestoreFormer++.ckpt",
         kind="restorer",
         architecture="RestoreFormer++",
-        licence=RESTOREFORMER_TERMS,
+        licence=_RESTOREFORMER_TERMS,
         urls=(f"{_RESTOREFORMER}/RestoreFormer++.ckpt",),
         folder="facerestore_models",
         size=294028815,
@@ -308,7 +308,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         file_name="VQFR_v2.pth",
         kind="restorer",
         architecture="VQFR v2",
-        licence=VQFR_TERMS,
+        licence=_VQFR_TERMS,
         urls=(f"{_VQFR}/VQFR_v2.pth",),
         folder="facerestore_models",
     ),
@@ -321,7 +321,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         file_name="detection_Resnet50_Final.pth",
         kind="detector",
         architecture="RetinaFace resnet50",
-        licence=FACEXLIB_TERMS,
+        licence=_FACEXLIB_TERMS,
         urls=(f"{_FACEXLIB}/v0.1.0/detection_Resnet50_Final.pth",),
         folder="facedetection",
         size=109497761,
@@ -332,7 +332,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         file_name="detection_mobilenet0.25_Final.pth",
         kind="detector",
         architecture="RetinaFace mobilenet0.25",
-        licence=FACEXLIB_TERMS,
+        licence=_FACEXLIB_TERMS,
         urls=(f"{_FACEXLIB}/v0.1.0/detection_mobilenet0.25_Final.pth",),
         folder="facedetection",
         size=1789735,
@@ -343,7 +343,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         file_name="face_detection_yunet_2023mar.onnx",
         kind="detector",
         architecture="YuNet",
-        licence=YUNET_TERMS,
+        licence=_YUNET_TERMS,
         urls=("https://huggingface.co/opencv/face_detection_yunet/resolve/main/face_detection_yunet_2023mar.onnx",),
         folder="facedetection",
         size=232589,
@@ -369,7 +369,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         file_name="parsing_bisenet.pth",
         kind="parser",
         architecture="BiSeNet",
-        licence=FACEXLIB_TERMS,
+        licence=_FACEXLIB_TERMS,
         urls=(
             "https://huggingface.co/leonelhs/facexlib/resolve/main/parsing_bisenet.pth",
             f"{_FACEXLIB}/v0.2.0/parsing_bisenet.pth",
@@ -383,7 +383,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         file_name="parsing_parsenet.pth",
         kind="parser",
         architecture="ParseNet",
-        licence=FACEXLIB_TERMS,
+        licence=_FACEXLIB_TERMS,
         urls=(
             "https://huggingface.co/gmk123/GFPGAN/resolve/main/parsing_parsenet.pth",
             f"{_FACEXLIB}/v0.2.2/parsing_parsenet.pth",
@@ -397,7 +397,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         file_name="recognition_arcface_ir_se50.pth",
         kind="embedder",
         architecture="ArcFace IR-SE-50",
-        licence=ARCFACE_TERMS,
+        licence=_ARCFACE_TERMS,
         urls=(f"{_FACEXLIB}/v0.1.0/recognition_arcface_ir_se50.pth",),
         folder="facedetection",
         size=175367323,
@@ -409,7 +409,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         file_name="MobileFaceNet.onnx",
         kind="embedder",
         architecture="MobileFaceNet",
-        licence=MOBILEFACENET_TERMS,
+        licence=_MOBILEFACENET_TERMS,
         urls=(
             "https://github.com/luisabreu99/Facegate/raw/b62011e375ae84bd1987d3fba7b98c87a93a8fd6/models/"
             "MobileFaceNet.onnx",
@@ -423,7 +423,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         file_name="RealESRGAN_x2plus.pth",
         kind="upscaler",
         architecture="RRDBNet x2",
-        licence=REAL_ESRGAN_TERMS,
+        licence=_REAL_ESRGAN_TERMS,
         urls=(f"{_REAL_ESRGAN}/v0.2.1/RealESRGAN_x2plus.pth",),
         folder="upscale_models",
         size=67061725,
@@ -434,7 +434,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         file_name="RealESRGAN_x4plus.pth",
         kind="upscaler",
         architecture="RRDBNet x4",
-        licence=REAL_ESRGAN_TERMS,
+        licence=_REAL_ESRGAN_TERMS,
         urls=(f"{_REAL_ESRGAN}/v0.1.0/RealESRGAN_x4plus.pth",),
         folder="upscale_models",
         size=67040989,
@@ -445,7 +445,7 @@ CATALOGUE: tuple[KnownWeights, ...] = (
         file_name="realesr-general-x4v3.pth",
         kind="upscaler",
         architecture="SRVGGNetCompact x4",
-        licence=REAL_ESRGAN_TERMS,
+        licence=_REAL_ESRGAN_TERMS,
         urls=(f"{_REAL_ESRGAN}/v0.2.5.0/realesr-general-x4v3.pth",),
         folder="upscale_models",
         size=4885111,

@@ -97,7 +97,7 @@ def _median_landmarks(landmarks: Sequence[Landmarks]) -> Landmarks:
     return point(0), point(1), point(2), point(3), point(4)
 
 
-def label_pictures(paths: Iterable[Path], detectors: Sequence[Detector]) -> Iterator[tuple[str, Label]]:
+def _label_pictures(paths: Iterable[Path], detectors: Sequence[Detector]) -> Iterator[tuple[str, Label]]:
     """The file name and the label of each picture."""
     for path in paths:
         picture = read_picture(path)
@@ -174,7 +174,7 @@ def label_folder(folder: Path, cache: Path, detectors: Sequence[Detector], most:
     """The labels of all pictures of a folder: those in the cache file, and new ones, saved as they come."""
     labels = load_labels(cache)
     paths = [path for path in picture_files(folder) if path.name not in labels][:most]
-    for number, (name, label) in enumerate(label_pictures(paths, detectors), 1):
+    for number, (name, label) in enumerate(_label_pictures(paths, detectors), 1):
         labels[name] = label
         if number % _SAVE_EVERY == 0 or number == len(paths):
             save_labels(cache, labels)

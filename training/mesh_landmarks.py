@@ -62,7 +62,7 @@ def found(path: Path, label: dict[str, Any], mesh: Any) -> Points | None:
     return five if away <= _FURTHEST * eyes else None
 
 
-def all_found(labels: dict[str, Any], pictures: Path) -> Iterator[tuple[str, Points]]:
+def _all_found(labels: dict[str, Any], pictures: Path) -> Iterator[tuple[str, Points]]:
     import mediapipe
 
     options = {"static_image_mode": True, "max_num_faces": 1, "refine_landmarks": True}
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("pictures", type=Path, help="folder of the pictures")
     given = parser.parse_args()
     labels = json.loads(given.labels.read_text())
-    meshes = dict(all_found(labels, given.pictures))
+    meshes = dict(_all_found(labels, given.pictures))
     target = given.labels.with_name(given.labels.name.replace("labels-", "mesh-", 1))
     target.write_text(json.dumps(meshes))
     print(f"{target}: {len(meshes)} of {len(labels)} pictures")  # noqa: T201 - a command

@@ -54,7 +54,7 @@ def generator_of(seed: int, step: int, device: torch.device | str = "cpu") -> to
     return torch.Generator(device).manual_seed(random.Random(f"{seed}/{step}").getrandbits(62))  # noqa: S311
 
 
-def epoch_order(count: int, seed: int, epoch: int) -> list[int]:
+def _epoch_order(count: int, seed: int, epoch: int) -> list[int]:
     """Every picture once, in an order of that epoch."""
     order = list(range(count))
     random.Random(f"{seed}/epoch/{epoch}").shuffle(order)  # noqa: S311
@@ -69,6 +69,6 @@ def drawn(count: int, batch: int, seed: int, step: int) -> list[int]:
     for position in range(first, first + batch):
         epoch, place = divmod(position, count)
         if epoch not in epochs:
-            epochs[epoch] = epoch_order(count, seed, epoch)
+            epochs[epoch] = _epoch_order(count, seed, epoch)
         chosen.append(epochs[epoch][place])
     return chosen

@@ -21,7 +21,7 @@ from .landmarks import second_of
 
 
 @torch.no_grad()
-def mean_of(networks: Sequence[VisageDetect]) -> VisageDetect:
+def _mean_of(networks: Sequence[VisageDetect]) -> VisageDetect:
     """The first one with the mean weights of all, in place.
 
     Args:
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     files = [read_weights(path) for path in options.files]
     networks = [build_visage(path.name, file.tensors) for path, file in zip(options.files, files, strict=True)]
-    mean = shifted(mean_of([network.detect for network in networks]), options.threshold)
+    mean = shifted(_mean_of([network.detect for network in networks]), options.threshold)
     steps = max(int(file.metadata.get("steps", 0)) for file in files)
     export(mean, second_of(options.landmarks), options.export, steps=steps)
 

@@ -72,7 +72,7 @@ def _measured(frames: Tensor, faces: Faces) -> Iterator[FaceQuality]:
         placed = faces.placed[start : start + _GROUP]
         crops = plan_crops(placed, _SIDE, faces.width, faces.height, len(frames))
         pixels = extract(frames, crops)
-        grey, masks = luma_of(pixels), inside_frame(crops, frames.device) * oval
+        grey, masks = _luma_of(pixels), inside_frame(crops, frames.device) * oval
         sharp = sharpness(grey, masks)
         for index, (frame, face) in enumerate(placed):
             part = _part(frames[frame], face.box)
@@ -89,7 +89,7 @@ def _measured(frames: Tensor, faces: Faces) -> Iterator[FaceQuality]:
             )
 
 
-def luma_of(pixels: Tensor) -> Tensor:
+def _luma_of(pixels: Tensor) -> Tensor:
     """``[..., H, W]`` of pixels ``[..., H, W, 3]``."""
     return pixels.float() @ torch.tensor(LUMA, device=pixels.device)
 
@@ -99,7 +99,7 @@ def _part(frame: Tensor, box: Box) -> Tensor:
     height, width = frame.shape[:2]
     left, right = _span(box[0], box[2], width)
     top, bottom = _span(box[1], box[3], height)
-    return luma_of(frame[top:bottom, left:right, :3])
+    return _luma_of(frame[top:bottom, left:right, :3])
 
 
 def _span(low: float, high: float, length: int) -> tuple[int, int]:

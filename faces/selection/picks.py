@@ -23,7 +23,7 @@ from typing import Literal, get_args
 from ..face import Box, Face
 
 # More than any picture shows, and few enough to be gone through at once.
-MOST_ENTRIES = 1000
+_MOST_ENTRIES = 1000
 _DECIMALS = 2
 _ENTRY = re.compile(
     r"(?:image\s+(?P<image>\d{1,9})\s*:\s*)?(?P<word>[a-z]*)\s*(?P<numbers>.*)", re.IGNORECASE | re.ASCII
@@ -63,8 +63,8 @@ def picks(text: str) -> tuple[Pick, ...]:
     """
     entries = [entry.strip() for entry in re.split(r"[;\n]", text)]
     read = tuple(_pick(entry) for entry in entries if entry)
-    if len(read) > MOST_ENTRIES:
-        raise ValueError(f"The choice has {len(read)} entries. At most {MOST_ENTRIES} are gone through.")
+    if len(read) > _MOST_ENTRIES:
+        raise ValueError(f"The choice has {len(read)} entries. At most {_MOST_ENTRIES} are gone through.")
     return read
 
 

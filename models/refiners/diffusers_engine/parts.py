@@ -13,7 +13,7 @@ from ...weights import WeightsError
 from .noise import NoiseLevels
 
 # The networks' channels: noisy latents; with the mask and the latents of what is not masked.
-PLAIN_CHANNELS = 4
+_PLAIN_CHANNELS = 4
 INPAINT_CHANNELS = 9
 
 
@@ -52,9 +52,9 @@ class Parts:
     def __post_init__(self) -> None:
         """Raises ``WeightsError`` for a UNet that asks for something that is not given to it here."""
         config: Any = self.unet.config
-        if config.in_channels not in (PLAIN_CHANNELS, INPAINT_CHANNELS):
+        if config.in_channels not in (_PLAIN_CHANNELS, INPAINT_CHANNELS):
             raise WeightsError(
-                f"The UNet of {self.name} takes {config.in_channels} channels. Models for pictures ({PLAIN_CHANNELS}) "
+                f"The UNet of {self.name} takes {config.in_channels} channels. Models for pictures ({_PLAIN_CHANNELS}) "
                 f"and for inpainting ({INPAINT_CHANNELS}) are supported."
             )
         if self.is_sdxl and len(self.texts) != 2:
