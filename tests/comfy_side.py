@@ -1,18 +1,22 @@
 """On what the node tests run: the stand-in in ``tests/standin``, or a real ComfyUI.
 
 Only one of the two fits into a process, because both call themselves ``comfy``. The variable ``VISAGE_NODES_ON`` says
-which: ``standin`` (the default) or ``comfyui``. ``tests/test_nodes_on_comfyui.py`` starts a process for the latter.
+which: ``standin`` (the default) or ``comfyui``. :func:`run` starts a process for the latter.
 """
 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-STANDIN = Path(__file__).resolve().parent / "standin"
+import pytest
+
+TESTS = Path(__file__).resolve().parent
+STANDIN = TESTS / "standin"
 VARIABLE = "VISAGE_NODES_ON"
 
 
@@ -31,6 +35,31 @@ def why_not() -> str | None:
     if any(find_spec(name) is None for name in ("aiohttp", "comfy_kitchen", "sqlalchemy", "torchsde")):
         return f"needs ComfyUI's requirements in this environment: pip install -r {folder / 'requirements.txt'}"
     return None
+
+
+def run(*arguments: str, seconds: int) -> str:
+    """Runs tests of this folder on a real ComfyUI, in a process of its own. They must pass.
+
+    Args:
+        arguments: of pytest.
+        seconds: that it may take.
+
+    Returns:
+        What pytest says.
+    """
+    if reason := why_not():
+        pytest.skip(reason)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
+        cwd=TESTS,
+        env=os.environ | {VARIABLE: "comfyui"},
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    return done.stdout
 
 
 @cache

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from visage.tests.test_refine_comfyui import run
+from visage.tests import comfy_side
 
 
 def test_networks_are_carried_to_the_device_once_and_whole() -> None:
-    run("comfyui_memory.py", seconds=300)
+    comfy_side.run("comfyui_memory.py", seconds=300)
