@@ -15,6 +15,7 @@ from ..fields import build
 from ..models.parsers import Parser
 from ..pipeline import BlendSettings, paste_crops
 from .images import frames_of, nothing_changed, to_socket
+from .lazy import missing
 from .parser_input import parser_input
 from .setting_widgets import setting_widgets
 from .types import FaceCropsSocket, FacesSocket, LoadedModel
@@ -90,8 +91,7 @@ class PasteFaces(io.ComfyNode):
     def check_lazy_status(cls, strength: float, face_crops: Crops, mask_shape: MaskShape, **inputs: Any) -> list[str]:
         if strength == 0 or len(face_crops) == 0:
             return []
-        wanted = ["crops", "parser"] if mask_shape == "parse" else ["crops"]
-        return [name for name in wanted if name in inputs and inputs[name] is None]
+        return missing(inputs, ["crops", "parser"] if mask_shape == "parse" else ["crops"])
 
     @classmethod
     def execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,3 +116,20 @@ def path_of(models: ModelFolders, name: str) -> Path:
             if name in folder_paths.get_filename_list(key):
                 return Path(folder_paths.get_full_path_or_raise(key, name))
     raise FileNotFoundError(f"There is no {models.what} called {name!r}. {models.advice}")
+
+
+def is_there(path_of: Callable[[str], Path], name: str | None) -> bool | str:
+    """What ``validate_inputs`` answers for the name of a file, in place of ComfyUI's check of the list.
+
+    The message of that check does not say where files belong.
+
+    Args:
+        path_of: raises ``FileNotFoundError`` where there is none of that name.
+        name: ``None`` where it comes from a link and is still unknown.
+    """
+    try:
+        if name is not None:
+            path_of(name)
+    except FileNotFoundError as error:
+        return str(error)
+    return True

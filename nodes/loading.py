@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import get_args
 
 from comfy_api.latest import io
@@ -168,12 +169,4 @@ def _precision_input(limits: str) -> io.Combo.Input:
 
 
 def _is_there(models: folders.ModelFolders, name: str | None) -> bool | str:
-    """Stands in for ComfyUI's check of the list, whose message does not say where files belong."""
-    # From a link it is still unknown here and arrives as None.
-    if name is None:
-        return True
-    try:
-        folders.path_of(models, name)
-    except FileNotFoundError as error:
-        return str(error)
-    return True
+    return folders.is_there(partial(folders.path_of, models), name)

@@ -18,7 +18,7 @@ from ..models.refiners.diffusers_engine import (
     load_inpainter,
     precision_on,
 )
-from . import inpainters, wildcards
+from . import folders, inpainters, wildcards
 from .host import ComfyHost
 from .refine_common import refined, refining_inputs, refining_outputs, wanted
 from .showing import compare_input
@@ -63,15 +63,7 @@ class LoadDiffusersInpaint(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, model_name: str | None = "") -> bool | str:
-        # Stands in for ComfyUI's check of the list, whose message does not say where files belong. From a link the name
-        # is still unknown here and arrives as None.
-        if model_name is None:
-            return True
-        try:
-            inpainters.path_of(model_name)
-        except FileNotFoundError as error:
-            return str(error)
-        return True
+        return folders.is_there(inpainters.path_of, model_name)
 
     @classmethod
     def execute(cls, model_name: str, precision: ChosenPrecision) -> io.NodeOutput:

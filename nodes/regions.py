@@ -15,6 +15,7 @@ from ..pipeline import RegionSettings, check_regions, face_regions
 from . import views
 from .host import ComfyHost
 from .images import frames_of, region_in, to_socket
+from .lazy import missing
 from .setting_widgets import setting_widgets
 from .types import FacesSocket, LoadedModel, ParserSocket
 
@@ -87,12 +88,10 @@ class FaceRegions(io.ComfyNode):
         # All of it is lazy so that this is said before the detector runs.
         settings = build(RegionSettings, inputs)
         check_regions(settings, "parser" in inputs)
-        missing: list[str] = [
-            name for name in ("faces", "image", "occluders") if name in inputs and inputs[name] is None
-        ]
-        if missing or not settings.parsed or inputs["faces"].count == 0:
-            return missing
-        return ["parser"] if inputs["parser"] is None else []
+        first = missing(inputs, ["faces", "image", "occluders"])
+        if first or not settings.parsed or inputs["faces"].count == 0:
+            return first
+        return missing(inputs, ["parser"])
 
     @classmethod
     def execute(

@@ -27,6 +27,7 @@ from ..pipeline import (
 from . import views
 from .host import ComfyHost
 from .images import frames_of, to_socket
+from .lazy import missing
 from .showing import report_shown
 from .types import EmbedderSocket, FacesSocket, LoadedModel
 
@@ -100,9 +101,7 @@ class ReportFaces(io.ComfyNode):
 
     @classmethod
     def check_lazy_status(cls, faces: Faces, **inputs: Any) -> list[str]:
-        if faces.count == 0:
-            return []
-        return [name for name in _COMPARING if name in inputs and inputs[name] is None]
+        return missing(inputs, _COMPARING) if faces.count else []
 
     @classmethod
     def validate_inputs(
@@ -111,8 +110,8 @@ class ReportFaces(io.ComfyNode):
         # What is connected is still unknown here and arrives as None, not as "".
         if embedder == reference == reference_faces == "":
             return True
-        missing = [name for name, value in (("embedder", embedder), ("reference", reference)) if value == ""]
-        return " ".join(_NEEDED[name] for name in missing) or True
+        lacking = [name for name, value in (("embedder", embedder), ("reference", reference)) if value == ""]
+        return " ".join(_NEEDED[name] for name in lacking) or True
 
     @classmethod
     def execute(

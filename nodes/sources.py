@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..faces.face import Faces
 from ..models.detectors import DetectionSettings, Detector
+from .lazy import missing
 from .types import DetectorSocket, FacesSocket, LoadedModel
 
 _NOTHING_FINDS_FACES = (
@@ -47,13 +48,10 @@ def check_sources(inputs: Mapping[str, Any]) -> None:
 
 
 def wanted(inputs: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    """What ``check_lazy_status`` answers where something is to be done: those of ``names``, and of the sources of
-    faces, that are connected and not there yet.
+    """What ``check_lazy_status`` answers where something is to be done: what is :func:`~.lazy.missing` of ``names`` and
+    of the sources of faces.
 
     Connected faces come first, because there may be none; where there is a detector instead, that shows too late.
-
-    Args:
-        inputs: those that are connected, by name; ``None`` where one is not there yet.
 
     Raises:
         ValueError: as :func:`check_sources`.
@@ -65,7 +63,7 @@ def wanted(inputs: Mapping[str, Any], names: Iterable[str]) -> list[str]:
         return ["faces"]
     elif inputs["faces"].count == 0:
         return []
-    return [name for name in names if name in inputs and inputs[name] is None]
+    return missing(inputs, names)
 
 
 def faces_in(frames: Tensor, detector: LoadedModel[Detector] | None, faces: Faces | None, confidence: float) -> Faces:
