@@ -192,8 +192,8 @@ export function drawnIn(picks, image) {
  */
 export function unmatched(picks, faces, image) {
   const matched = new Set(entriesOf(picks, faces, image));
-  const named = placesIn(picks, image).filter((place) => picks[place].kind === "take" || picks[place].kind === "leave");
-  return named.filter((place) => !matched.has(place)).length;
+  const strange = placesIn(picks, image).filter((place) => !matched.has(place));
+  return strange.filter((place) => picks[place].kind === "take" || picks[place].kind === "leave").length;
 }
 
 // What is changed is changed in one image of a batch of `total`: an entry for all of them stays for the others.

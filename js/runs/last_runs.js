@@ -46,18 +46,21 @@ function viewsIn(graph, views, prefix = "") {
   });
 }
 
+/** The workflow that is shown, whichever of its subgraphs is open. */
+const wholeGraph = () => app.rootGraph ?? app.graph;
+
 /**
  * @param {WeakMap<object, View>} views
  * @param {string} name of a node of the workflow that is shown, as the server knows it
  * @returns {View | undefined}
  */
 export function viewOf(views, name) {
-  return viewsIn(app.rootGraph ?? app.graph, views).find((each) => each.name === name)?.view;
+  return viewsIn(wholeGraph(), views).find((each) => each.name === name)?.view;
 }
 
 /** @param {WeakMap<object, View>} views */
 async function showLastRuns(views) {
-  const graph = app.rootGraph ?? app.graph;
+  const graph = wholeGraph();
   const waiting = viewsIn(graph, views).filter(({ view }) => !view.isShown);
   if (waiting.length === 0 || !graph.id) return;
   const runs = await history();
@@ -83,7 +86,7 @@ export const lastRuns = (views) => ({
 
   /** @param {Record<string, any>} outputs of the page, by place */
   onNodeOutputsUpdated(outputs) {
-    for (const { view, place } of viewsIn(app.rootGraph ?? app.graph, views)) {
+    for (const { view, place } of viewsIn(wholeGraph(), views)) {
       if (outputs[place] !== undefined) view.show(outputs[place]);
     }
   },
