@@ -43,20 +43,15 @@ def draw_faces(frame: Tensor, faces: Sequence[Face], captions: Sequence[str] | N
     return torch.from_numpy(np.asarray(picture).astype(np.float32) / 255)
 
 
-def place_captions(
-    boxes: Sequence[Box], sizes: Sequence[tuple[float, float]], width: int, height: int
-) -> list[tuple[float, float, float, float]]:
+def place_captions(boxes: Sequence[Box], sizes: Sequence[tuple[float, float]], width: int, height: int) -> list[Box]:
     """Where the captions of faces go: above their boxes, or below where that covers less of faces and other captions.
 
     Args:
         boxes: of the faces, in pixels.
         sizes: width and height of the captions, in pixels.
         width, height: of the picture. What would leave it is moved in as far as it goes.
-
-    Returns:
-        Left, top, right and bottom of each.
     """
-    placed: list[tuple[float, float, float, float]] = []
+    placed: list[Box] = []
     for box, (wide, tall) in zip(boxes, sizes, strict=True):
         left = max(min(box[0], width - 1 - wide), 0)
         tops = (max(top, 0) for top in (min(box[1], height) - tall, min(box[3], height - 1 - tall)))

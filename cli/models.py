@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ..models.catalogue import CATALOGUE, KINDS, Kind, KnownWeights, by_file_name, by_name, by_sha256, licence_line
+from ..models.catalogue import (
+    CATALOGUE,
+    KINDS,
+    Kind,
+    KnownWeights,
+    by_file_name,
+    by_name,
+    by_sha256,
+    licence_line,
+    of_kind,
+)
 from ..models.convert import convert
 from ..models.download import DownloadError, download, sha256_of
 from ..models.locations import as_meant, available, close_names, find_weights, folder_for
@@ -102,10 +112,9 @@ def _rows(kinds: Iterable[Kind], extra: Sequence[Path]) -> list[_Row]:
     strangers: dict[Path, list[str]] = {}
     for kind in kinds:
         files = {path: by_file_name(path.name) for path in available(kind, extra)}
-        for known in CATALOGUE:
-            if known.kind == kind:
-                paths = [path for path, entry in files.items() if entry is known]
-                rows += [_Row(kind, known, path) for path in paths] or [_Row(kind, known, None)]
+        for known in of_kind(kind):
+            paths = [path for path, entry in files.items() if entry is known]
+            rows += [_Row(kind, known, path) for path in paths] or [_Row(kind, known, None)]
         for path, entry in files.items():
             if entry is None:
                 strangers.setdefault(path, []).append(kind)

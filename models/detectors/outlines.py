@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...faces.face import Box
+
 # Corners of a polygon closer than this to the line between their neighbours are left out, in pixels.
 _TOLERANCE = 0.5
 
@@ -28,7 +30,7 @@ def outlines_of(masks: Tensor, boxes: Tensor, height: int, width: int) -> tuple[
     return tuple(_outline(mask, tuple(box), height, width) for mask, box in zip(masks, boxes.tolist(), strict=True))
 
 
-def _outline(mask: Tensor, box: tuple[float, float, float, float], height: int, width: int) -> Tensor:
+def _outline(mask: Tensor, box: Box, height: int, width: int) -> Tensor:
     import cv2
 
     rows, columns = mask.shape

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -59,7 +61,7 @@ class YoloProposer:
             if prototypes is not None:
                 masks = torch.einsum("nk,khw->nhw", extras[kept], prototypes[index].float())
                 outlines = outlines_of(masks, candidates.boxes, height, width)
-                candidates = Candidates(candidates.boxes, candidates.scores, candidates.labels, None, outlines)
+                candidates = replace(candidates, outlines=outlines)
             found.append(candidates)
         return found
 
