@@ -17,7 +17,6 @@ class Template:
     """Where the five landmarks must land in a square crop.
 
     Attributes:
-        name: for messages and reports.
         size: side of the crop, in pixels, that ``points`` is given for.
         points: the eyes, the nose tip, the mouth corners, from left to right as seen.
         box_share: side of the crop divided by the longer side of a detector's box. Used where there are no landmarks.
@@ -27,7 +26,6 @@ class Template:
             crop: ``place = face_scale * place_in_ffhq + face_shift``.
     """
 
-    name: str
     size: int
     points: tuple[Point, Point, Point, Point, Point]
     box_share: float
@@ -40,7 +38,6 @@ class Template:
 # detectors (YOLOv8 1.34 and 0.066, RetinaFace 1.37 and 0.076, YuNet 1.38 and 0.085) and landmarks of yolov8n-face.
 # `tests/test_alignment_photographs.py` holds them there. ArcFace's follow from the proportions of the templates.
 FFHQ = Template(
-    "FFHQ 512",
     512,
     (
         (192.98138, 239.94708),
@@ -55,7 +52,6 @@ FFHQ = Template(
 """The template of GFPGAN, CodeFormer and RestoreFormer (facexlib's ``FaceRestoreHelper``)."""
 
 ARCFACE = Template(
-    "ArcFace 112",
     112,
     ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)),
     box_share=1.06,
@@ -67,7 +63,6 @@ ARCFACE = Template(
 # where their FFHQ crop lies in their GPEN crop. The closest similarity between the templates says nearly the same: a
 # scale of 0.890, a shift of (0.054, 0.061), hence a share of 1.517 and a rise of 0.078.
 GPEN = Template(
-    "GPEN 512",
     512,
     (
         (202.0407, 242.8840),
