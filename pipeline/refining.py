@@ -103,6 +103,7 @@ class _Job:
         result: a copy of them, into which faces are put.
         changed: as of :class:`Refinement`, told of these.
         region: as of :func:`refine`, on the device of ``given``.
+        painter: repaints the windows, as its settings say.
         steps: that the progress is told of for each window.
     """
 

@@ -23,6 +23,8 @@ class Sampling:
 
     Attributes:
         steps: number of steps that are really run, whatever the denoise.
+        cfg: how far to go on the way from what the negative prompt gives to what the prompt gives (Ho and Salimans,
+            "Classifier-Free Diffusion Guidance", 2022); 1 is the prompt alone.
         denoise: how much noise the crop gets, 0..1; the schedule is that of ``steps / denoise`` steps, of which the
             last ``steps`` are run, as ComfyUI does.
         sampler, scheduler: names of the engine's own.
