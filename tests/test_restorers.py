@@ -73,9 +73,11 @@ def face_restorer(architecture: Architecture) -> tuple[Restorer, Recorder]:
     return Restorer(Network("face", module, architecture, 1), HOST), module
 
 
-def picture_restorer(module: Enlarge, **sizes: Callable[[int, int], tuple[int, int]]) -> Restorer:
+def picture_restorer(
+    module: Enlarge, host: TorchHost = HOST, **sizes: Callable[[int, int], tuple[int, int]]
+) -> Restorer:
     architecture = picture_architecture("Compact", lambda network, images: network(images))
-    return Restorer(Network("enlarge", module, architecture, module.scale, **sizes), HOST)
+    return Restorer(Network("enlarge", module, architecture, module.scale, **sizes), host)
 
 
 @pytest.fixture
@@ -195,19 +197,30 @@ def test_an_interrupt_is_noticed_between_two_calls(monkeypatch: pytest.MonkeyPat
     assert module.batches == [1, 1]
 
 
-def test_the_weights_are_brought_before_every_call_with_room_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    restorer = picture_restorer(Enlarge())
-    room: list[int] = []
-    resident: Resident[nn.Module] = restorer._resident
-    bring = resident.bring
+class NotingHost(TorchHost):
+    """Notes the room for which networks were brought."""
 
-    def note_room(working_bytes: int) -> torch.device:
-        room.append(working_bytes)
-        return bring(working_bytes)
+    def __init__(self) -> None:
+        super().__init__("cpu", quiet=True)
+        self.room: list[int] = []
 
-    monkeypatch.setattr(resident, "bring", note_room)
-    restorer.restore(torch.zeros(3, 3, 16, 16))
-    assert room == [16 * 16 * 1200] * 4
+    def adopt(self, module: nn.Module, dtype: torch.dtype) -> Resident[nn.Module]:
+        resident = super().adopt(module, dtype)
+        bring = resident.bring
+
+        def noted(working_bytes: int) -> torch.device:
+            self.room.append(working_bytes)
+            return bring(working_bytes)
+
+        resident.bring = noted
+        return resident
+
+
+def test_the_weights_are_brought_before_every_call_with_room_for_it() -> None:
+    host, module = NotingHost(), Enlarge()
+    picture_restorer(module, host).restore(torch.zeros(3, 3, 16, 16))
+    assert len(host.room) >= len(module.batches) == 3
+    assert set(host.room) == {16 * 16 * 1200}
 
 
 def test_progress_counts_crops() -> None:

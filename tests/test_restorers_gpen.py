@@ -14,7 +14,7 @@ from visage.models.restorers import Restorer, load_restorer
 from visage.models.restorers import restorer as restorer_module
 from visage.models.restorers.gpen import KIND
 from visage.models.restorers.loading import load_network
-from visage.models.restorers.network import forward
+from visage.models.restorers.network import Network, forward
 from visage.models.upscaler import load_upscaler
 from visage.models.weights import WeightsError
 from visage.tests.parity.fingerprints import Fingerprint, read_fingerprint, write_checkpoint
@@ -34,13 +34,17 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> tuple[Fingerprint, Pat
 
 
 @pytest.fixture(scope="module")
-def restorer(official: tuple[Fingerprint, Path]) -> Restorer:
-    return load_restorer(official[1], HOST)
+def network(official: tuple[Fingerprint, Path]) -> Network:
+    return load_network(official[1])
 
 
-def test_the_network_of_256_pixels_gives_the_same_numbers(official: tuple[Fingerprint, Path]) -> None:
-    fingerprint, path = official
-    network = load_network(path)
+@pytest.fixture(scope="module")
+def restorer(network: Network) -> Restorer:
+    return Restorer(network, HOST)
+
+
+def test_the_network_of_256_pixels_gives_the_same_numbers(official: tuple[Fingerprint, Path], network: Network) -> None:
+    fingerprint, _ = official
     restored = forward(network, network.module, fingerprint.crop(), torch.float32)
     assert fingerprint.distance(restored) < 1e-5
     assert all(bool(parameter.any()) for parameter in network.module.parameters())
@@ -77,29 +81,28 @@ def test_no_face_acts_on_another_and_nothing_is_drawn(
     assert float((together[0] - together[1]).abs().mean()) > 0.01
 
 
-def test_bf16_is_as_close_as_the_table_says(official: tuple[Fingerprint, Path], restorer: Restorer) -> None:
-    assert restorer._network.architecture.bf16
-    difference = bf16_difference(restorer._network, official[0].crop())
+def test_bf16_is_as_close_as_the_table_says(official: tuple[Fingerprint, Path], network: Network) -> None:
+    assert network.architecture.bf16
+    difference = bf16_difference(network, official[0].crop())
     assert 0 < difference.mean < 0.8
     assert difference.p999 < 5
 
 
-def test_grey_goes_in_as_nought(restorer: Restorer) -> None:
-    module = restorer._network.module
+def test_grey_goes_in_as_nought(network: Network, restorer: Restorer) -> None:
     with torch.no_grad():
-        raw = module(torch.zeros(1, 3, 256, 256))
+        raw = network.module(torch.zeros(1, 3, 256, 256))
     grey = restorer.restore(torch.full((1, 3, 256, 256), 0.5))
     assert torch.equal(grey, (raw / 2 + 0.5).clamp(0, 1))
     assert float(raw.min()) < -0.1 < 0.1 < float(raw.max())
 
 
 def test_checkpoints_of_a_training_give_the_averaged_weights(
-    official: tuple[Fingerprint, Path], restorer: Restorer, tmp_path: Path
+    official: tuple[Fingerprint, Path], network: Network, tmp_path: Path
 ) -> None:
     averaged = torch.load(official[1], weights_only=True)
     latest = {name: value + 1 for name, value in averaged.items()}
     torch.save({"g": latest, "d": {}, "g_ema": averaged, "g_optim": {"step": 3}}, tmp_path / "035000.pth")
-    expected = restorer._network.module.state_dict()
+    expected = network.module.state_dict()
     found = load_network(tmp_path / "035000.pth").module.state_dict()
     assert found.keys() == expected.keys()
     assert all(torch.equal(value, expected[name]) for name, value in found.items())

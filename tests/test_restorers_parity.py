@@ -14,6 +14,7 @@ from visage.models.inference import AtOnce
 from visage.models.restorers import RestoreOptions, Restorer, load_restorer
 from visage.models.restorers import restorer as restorer_module
 from visage.models.restorers.loading import load_network
+from visage.models.restorers.network import Network
 from visage.models.upscaler import load_upscaler
 from visage.models.weights import WeightsError
 from visage.tests.parity.fingerprints import NAMES, Fingerprint, read_fingerprint, write_checkpoint
@@ -27,10 +28,12 @@ _BF16_SIDES = {"GFPGAN": 512, "ELIR": 128}
 
 @dataclass(frozen=True)
 class Loaded:
-    """A restorer from an official file, and what it made of a grey crop and the fingerprint's, together and alone."""
+    """A network from an official file, and what its restorer made of a grey crop and the fingerprint's, together and
+    alone."""
 
     fingerprint: Fingerprint
     path: Path
+    network: Network
     restorer: Restorer
     grey: Tensor
     restored: Tensor
@@ -55,7 +58,7 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         together = restorer.restore(
             torch.cat([torch.full_like(crop, 0.5), crop]), RestoreOptions(fidelity=fingerprint.fidelity)
         )
-    yield Loaded(fingerprint, path, restorer, together[:1], together[1:], alone)
+    yield Loaded(fingerprint, path, network, restorer, together[:1], together[1:], alone)
     path.unlink()
 
 
@@ -76,7 +79,7 @@ def test_same_numbers_as_the_authors_network(loaded: Loaded) -> None:
     assert loaded.restorer.architecture == loaded.fingerprint.architecture
     assert loaded.fingerprint.distance(loaded.restored) < 1e-4
     # The comparison means something: no parameter is silent, and most of the picture lies between black and white.
-    assert all(bool(parameter.any()) for parameter in loaded.restorer._network.module.parameters())
+    assert all(bool(parameter.any()) for parameter in loaded.network.module.parameters())
     assert 0.1 < float(loaded.restored.std()) < 0.5
     assert float(((loaded.restored > 0) & (loaded.restored < 1)).float().mean()) > 0.8
 
