@@ -67,3 +67,13 @@ def test_noise_of_the_reference_is_not_taken_for_colour(generator) -> None:
     noisy = (clean + 0.1 * torch.randn(clean.shape, generator=generator)).clamp(0, 1)
     matched = match_colour(clean, noisy, torch.ones(1, 128, 128))
     assert float((matched - clean).abs().mean()) < 0.004
+
+
+def test_each_image_is_matched_for_itself_however_it_lies_in_memory(generator) -> None:
+    images, original = (torch.rand(3, 3, 32, 32, generator=generator) for _ in range(2))
+    weights = torch.rand(3, 32, 32, generator=generator)
+    weights[1] = 0
+    planes, pixels, given = images.movedim(1, -1), images.movedim(1, -1).contiguous(), original.movedim(1, -1)
+    alone = torch.cat([match_colour(pixels[[n]], given[[n]], weights[[n]], 0.7) for n in range(3)])
+    assert torch.equal(match_colour(pixels, given, weights, 0.7), alone)
+    assert torch.equal(match_colour(planes, given, weights, 0.7), alone)
