@@ -16,7 +16,7 @@ from ..faces.memory import duplicate
 from ..faces.paste import Patch, Place, blend
 from ..faces.selection import reasons_to_skip
 from ..models.host import Host, Progress
-from ..models.inference import InvalidOutputError
+from ..models.inference import InvalidOutputError, unusable
 from ..models.parsers import Parser
 from ..models.restorers import Restorer
 from .blending import (
@@ -196,9 +196,8 @@ class _Job:
         placed = [(member.frame, member.face) for member in members]
         crops = plan_crops(placed, size, width, height, batch, self.template)
         pixels = extract(self.frames, crops)
-        for index, finite in enumerate(pixels.isfinite().flatten(1).all(1).tolist()):
-            if not finite:
-                raise ValueError(f"Image {crops.frame_of[index] + 1} holds values that are not finite numbers.")
+        for index in unusable(pixels):
+            raise ValueError(f"Image {crops.frame_of[index] + 1} holds values that are not finite numbers.")
         reasons, hidden = self._out_of_reach(crops)
         left = [index for index, reason in enumerate(reasons) if reason is None]
         restored, failed = self._through_restorer(

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from visage.faces.alignment import FFHQ
+from visage.faces.detail import kept_detail
 from visage.faces.face import Face, Faces
 from visage.models.host import TorchHost
 from visage.models.restorers import Restorer
@@ -106,3 +107,17 @@ def test_numbers_that_are_none_beside_the_crop_stay_there(portrait: Tensor) -> N
     done = restored(spoiled, unchanged, 20)
     assert int(done.isnan().any(-1).sum()) == 1
     assert error(done, portrait[0], LEFT) < 0.5
+
+
+def test_what_is_kept_is_told_by_means_over_neighbours(generator) -> None:
+    """As poolings of PyTorch's tell it, to the bit."""
+    given = torch.rand(2, 64, 48, 3, generator=generator)
+    restored = (given + 0.1 * torch.rand(2, 64, 48, 3, generator=generator)).clamp(0, 1)
+
+    def around(values: Tensor) -> Tensor:
+        return F.avg_pool2d(values, 3, stride=1, padding=1, count_include_pad=False)
+
+    before, after = (images.mean(-1)[:, None] for images in (given, restored))
+    before, after = before - around(before), after - around(after)
+    changed, energy = (around(F.avg_pool2d(values.square(), 16)) for values in (after - before, before))
+    assert torch.equal(kept_detail(given, restored), (1 - changed / (energy + 1e-6) / 0.15).clamp(0, 1)[:, 0])
