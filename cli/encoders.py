@@ -20,6 +20,8 @@ Samples = NDArray[np.uint8] | NDArray[np.uint16]
 Format = Literal["PNG", "JPEG", "WEBP", "TIFF", "BMP"]
 
 _QUALITY = 95
+# Of PNG and TIFF: ComfyUI's own. For files 2 to 5 % larger, photographs take less than half the time of zlib's usual 6.
+_DEFLATE = 4
 _PNG_SIGNATURE = 8
 BLUE_FIRST = [2, 1, 0, 3]  # the order of OpenCV
 
@@ -103,12 +105,13 @@ def _png_metadata(metadata: Metadata) -> bytes:
 
 
 def _png_options(metadata: Metadata) -> dict[str, object]:
-    """What Pillow's PNG writer is given to write the metadata."""
+    """What Pillow's PNG writer is given: how hard to try, and the metadata."""
     options: dict[str, object] = {
         "pnginfo": metadata.png_text(),
         "icc_profile": metadata.icc,
         "exif": metadata.marked_exif,
         "dpi": metadata.dpi,
+        "compress_level": _DEFLATE,
     }
     return {name: value for name, value in options.items() if value is not None}
 
@@ -124,7 +127,7 @@ def _tiff(samples: Samples, metadata: Metadata) -> bytes:
     height, width, channels = samples.shape
     differences = samples.copy()
     differences[:, 1:] -= samples[:, :-1]
-    strip = zlib.compress(differences.astype(samples.dtype.newbyteorder("<")).tobytes())
+    strip = zlib.compress(differences.astype(samples.dtype.newbyteorder("<")).tobytes(), _DEFLATE)
 
     directory = ImageFileDirectory_v2(prefix=b"II")
     directory[256], directory[257] = width, height
