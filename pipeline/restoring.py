@@ -108,19 +108,10 @@ def restore(
         template = FFHQ if settings.alignment == "ffhq" else restorer.template
         used = parser if settings.blend.mask == "parse" else None
         job = _Job(frames, canvas, restorer, settings, template, region, used)
-        each = 1 if used is None else 2
-        progress = host.progress(len(chosen) * each, "restore faces")
+        progress = host.progress(len(chosen) * job.steps, "restore faces")
         result = duplicate(canvas)
         for group in _in_groups(chosen, restorer, faces, template):
-            done: list[_Done] = []
-            for size, members in group:
-                share = Share(progress, len(members) * each)
-                done += job.restored(members, size, share)
-                share.finish()
-            patches = [one.patch for one in done if one.patch is not None]
-            beside = job.left_out(left_out, patches)
-            blend(result, changed, canvas, patches, settings.blend.strength, beside)
-            outcomes |= {one.number: one.outcome for one in done}
+            outcomes |= job.work_on(group, left_out, result, changed, progress)
         if any(outcome.action == "restored" for outcome in outcomes.values()):
             canvas = result
     told = (outcomes[one.number] for one in placed)
@@ -189,6 +180,38 @@ class _Job:
     template: Template
     region: Tensor | None
     parser: Parser | None
+
+    @property
+    def steps(self) -> int:
+        """Of progress, for each face."""
+        return 1 if self.parser is None else 2
+
+    def work_on(
+        self,
+        group: Sequence[tuple[int, Sequence[_Placed]]],
+        left_out: Sequence[_Placed],
+        result: Tensor,
+        changed: Tensor,
+        progress: Progress,
+    ) -> dict[int, Outcome]:
+        """Restores the faces of a few whole frames and blends them into ``result`` and ``changed``.
+
+        Args:
+            group: sides of crops, and faces that get such.
+            left_out: faces that stay as they are, of any frame.
+
+        Returns:
+            What came of each face, by its number.
+        """
+        done: list[_Done] = []
+        for size, members in group:
+            share = Share(progress, len(members) * self.steps)
+            done += self.restored(members, size, share)
+            share.finish()
+        patches = [one.patch for one in done if one.patch is not None]
+        beside = self.left_out(left_out, patches)
+        blend(result, changed, self.canvas, patches, self.settings.blend.strength, beside)
+        return {one.number: one.outcome for one in done}
 
     def restored(self, members: Sequence[_Placed], size: int, progress: Progress) -> Iterator[_Done]:
         """What comes of a few faces in crops of ``size`` pixels, in their order."""

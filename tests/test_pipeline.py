@@ -2,6 +2,7 @@
 
 import copy
 import math
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -15,7 +16,7 @@ from visage.models.host import TorchHost
 from visage.models.inference import InvalidOutputError
 from visage.models.restorers import Restorer, load_restorer
 from visage.models.restorers.loading import load_network
-from visage.pipeline import BlendSettings, RestorationError, RestoreSettings, blending, restore
+from visage.pipeline import BlendSettings, RestorationError, RestoreSettings, blending, restore, restoring
 from visage.tests.counting_host import CountingHost
 
 SETTINGS = RestoreSettings(blend=BlendSettings(colour=0))
@@ -181,7 +182,6 @@ def test_the_same_twice_gives_the_same_bits(frames, brightening, host) -> None:
 
 
 def test_many_faces_go_in_groups_of_whole_frames(brightening, host, monkeypatch) -> None:
-    from visage.pipeline import restoring
 
     frames = torch.rand(4, 160, 240, 3)
     crowd = Faces(240, 160, tuple((face(60, 60, 90), face(120, 60, 90, 0, 1)) for _ in range(4)))
@@ -307,3 +307,26 @@ def test_many_faces_in_a_frame_are_matched_in_colour_some_at_a_time(host, bright
     assert max(counts) == 8 and sum(counts) == 20
     alone = restore(frame, Faces(800, 200, ((several[13],),)), brightening, host, look).frames
     assert torch.equal(together[:, 130:170, 260:300], alone[:, 130:170, 260:300])
+
+
+def test_the_crops_of_a_group_are_gone_before_those_of_the_next_are_made(
+    frames, brightening, host, monkeypatch
+) -> None:
+    """A long video would else hold those of two groups at once."""
+    blended: list[weakref.ref[object]] = []
+    held = []
+    blend, extract = restoring.blend, restoring.extract
+
+    def blending_them(result, changed, canvas, patches, *more):
+        blended.extend(weakref.ref(patch.pixels) for patch in patches)
+        blend(result, changed, canvas, patches, *more)
+
+    def extracting(*given):
+        held.append(sum(pixels() is not None for pixels in blended))
+        return extract(*given)
+
+    monkeypatch.setattr(restoring, "_GROUP_PIXELS", 1)
+    monkeypatch.setattr(restoring, "blend", blending_them)
+    monkeypatch.setattr(restoring, "extract", extracting)
+    restore(frames, FACES, brightening, host, SETTINGS)
+    assert len(blended) == 3 and len(held) >= 2 and not any(held)
