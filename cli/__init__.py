@@ -6,11 +6,20 @@ import argparse
 import io
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from .. import __version__
 
 # What shells give for a program that was ended since nobody reads what it says: 128 + SIGPIPE.
 _UNHEARD = 141
+# Each is a module here.
+_COMMANDS = {
+    "restore": "restore the faces in pictures",
+    "refine": "repaint the faces in pictures with a diffusion model",
+    "detect": "find faces in pictures",
+    "report": "tell how good the pictures of faces are, and whose faces they are",
+    "models": "list, get, verify and convert weight files",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,14 +46,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    # Late, so that `import visage.cli` stays cheap. It takes seconds, in which Ctrl-C may be pressed, too.
-    from . import detect, models, refine, report, restore
-
+    words = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(prog="visage", description="Find, restore and refine faces in pictures.")
     parser.add_argument("--version", action="version", version=f"visage {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in (restore, refine, detect, report, models):
-        command.add_parser(commands)
-    arguments = parser.parse_args(argv)
+    for name, text in _COMMANDS.items():
+        command = commands.add_parser(name, help=text)
+        if name in words:
+            # Only what is asked for, since with PyTorch it takes seconds; Ctrl-C may be pressed in them, too.
+            import_module(f".{name}", __package__).add_options(command)
+    arguments = parser.parse_args(words)
     code: int = arguments.run(arguments)
     return code

@@ -15,8 +15,7 @@ from .inputs import InputError, plan_drawings, refuse_report
 from .running import Seen, look_through
 
 
-def add_parser(subparsers: options.Subparsers[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser("detect", help="find faces in pictures")
+def add_options(parser: argparse.ArgumentParser) -> None:
     options.add_inputs(parser)
     options.add_selection(parser)
     parser.add_argument("--draw", metavar="DIR", type=Path, help="write pictures with the faces drawn on them here")

@@ -25,12 +25,11 @@ from ..models.convert import convert
 from ..models.download import DownloadError, download, sha256_of
 from ..models.locations import as_meant, available, close_names, find_weights, folder_for
 from ..models.weights import WeightsError
-from .options import Subparsers, folder
+from .options import folder
 
 
-def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
-    """Adds ``models`` and its own commands. The parsed arguments carry ``run``."""
-    parser = subparsers.add_parser("models", help="list, get, verify and convert weight files")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds its own commands. The parsed arguments carry ``run``."""
     commands = parser.add_subparsers(dest="models_command", metavar="COMMAND", required=True)
     parser.set_defaults(run=run)
 

@@ -30,8 +30,6 @@ from .setting_options import Group, add_settings, number, settings_from
 
 T = TypeVar("T")
 
-Subparsers = argparse._SubParsersAction  # the type has no public name
-
 # The quicker one first: it takes a seventeenth of the calculation of the other.
 _PARSERS = ("bisenet", "parsenet")
 

@@ -40,8 +40,7 @@ _TEXTS = {
 }
 
 
-def add_parser(subparsers: options.Subparsers[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser("refine", help="repaint the faces in pictures with a diffusion model")
+def add_options(parser: argparse.ArgumentParser) -> None:
     options.add_inputs(parser)
     options.add_output(parser)
     options.add_detection(parser)

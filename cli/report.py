@@ -25,8 +25,7 @@ from .running import Seen, look_through
 _EMBEDDERS = ("arcface-ir-se50", "mobilefacenet")
 
 
-def add_parser(subparsers: options.Subparsers[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser("report", help="tell how good the pictures of faces are, and whose faces they are")
+def add_options(parser: argparse.ArgumentParser) -> None:
     options.add_inputs(parser)
     options.add_selection(parser)
     parser.add_argument("--reference", metavar="PICTURE", type=Path, help="compare the faces with those of this one")

@@ -30,8 +30,7 @@ from .setting_options import add_settings, number, settings_from
 _SETTINGS = ("fidelity", "strength", "colour_match", "mask_shape", "feather", "alignment", "steps", "seed", "adain")
 
 
-def add_parser(subparsers: options.Subparsers[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser("restore", help="restore the faces in pictures")
+def add_options(parser: argparse.ArgumentParser) -> None:
     options.add_inputs(parser)
     options.add_output(parser)
     options.add_selection(parser)

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 
@@ -405,17 +406,20 @@ def test_ctrl_c_leaves_no_half_written_file(visage, photograph, tmp_path, monkey
     assert load_image(tmp_path / "out" / "a.png").pixels.shape == photograph.shape
 
 
-@pytest.mark.parametrize("module", ["visage.cli.restore", "visage.cli.models"])
-def test_ctrl_c_while_libraries_are_loaded_is_no_error_either(module, tmp_path, monkeypatch, capsys) -> None:
+@pytest.mark.parametrize("command", ["restore", "models"])
+def test_ctrl_c_while_libraries_are_loaded_is_no_error_either(command, tmp_path, monkeypatch, capsys) -> None:
+    module = f"visage.cli.{command}"
+    import_module(module)
+
     class Interrupting(MetaPathFinder):
         def find_spec(self, name, *_):
             if name == module:
                 raise KeyboardInterrupt
 
     monkeypatch.delitem(sys.modules, module)
-    monkeypatch.delattr("visage.cli." + module.rpartition(".")[2])
+    monkeypatch.delattr(module)
     monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
-    assert main(["models", "list"]) == 130
+    assert main([command, "list"]) == 130
     assert capsys.readouterr().err.startswith("Stopped.")
 
 

@@ -34,8 +34,8 @@ def no_network(*_: object) -> None:
 
 def visage(*words: object) -> int:
     parser = argparse.ArgumentParser()
-    command.add_parser(parser.add_subparsers(required=True))
-    arguments = parser.parse_args(["models", *map(str, words)])
+    command.add_options(parser)
+    arguments = parser.parse_args([*map(str, words)])
     return int(arguments.run(arguments))
 
 

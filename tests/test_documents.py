@@ -147,10 +147,17 @@ def test_defaults_that_migrating_names_are_those_of_the_nodes() -> None:
 @pytest.fixture(scope="module")
 def commands() -> dict[str, argparse.ArgumentParser]:
     """The parsers of ``visage restore`` and so on, by these names."""
-    subparsers = argparse.ArgumentParser(prog="visage").add_subparsers()
-    for module in (cli_restore, cli_refine, cli_detect, cli_report, cli_models):
-        module.add_parser(subparsers)
-    return dict(subparsers.choices)
+    modules = {
+        "restore": cli_restore,
+        "refine": cli_refine,
+        "detect": cli_detect,
+        "report": cli_report,
+        "models": cli_models,
+    }
+    parsers = {name: argparse.ArgumentParser(prog=f"visage {name}") for name in modules}
+    for name, module in modules.items():
+        module.add_options(parsers[name])
+    return parsers
 
 
 def test_options_that_migrating_names_exist(commands: dict[str, argparse.ArgumentParser]) -> None:

@@ -48,6 +48,21 @@ def test_importing_it_is_quick_and_loads_nothing_heavy() -> None:
     assert float(seconds) < 0.2
 
 
+def test_the_command_line_tells_its_commands_without_loading_pytorch() -> None:
+    code = """
+import sys
+from visage.cli import main
+for words in (["--help"], ["--version"], [], ["restor"]):
+    try:
+        main(words)
+    except SystemExit:
+        pass
+print("torch" in sys.modules)
+"""
+    *_, last = python(code).splitlines()
+    assert last == "False"
+
+
 def test_it_works_under_any_folder_name(tmp_path) -> None:
     """As ComfyUI imports it: from a path, under a module name that is no identifier."""
     (tmp_path / "My faces-2.0").symlink_to(ROOT)
