@@ -2,6 +2,9 @@
 
 A crop that is cut out and put back has been resampled twice. That alone takes the finest detail of faces, and of faces
 larger than the crop most of it, also where nothing else was done to them.
+
+And what stands beside a face, which restorers of faces do not know: leaves, curls and cloth come back where they were
+merely smoothed.
 """
 
 from __future__ import annotations
@@ -27,6 +30,10 @@ _NOTHING = 1e-6
 _QUIET = 1 / 255
 # Standard deviations to median deviations of normal noise, and how many times its energy is held against what is lost.
 _NORMAL, _MARGIN = 1 / 0.6745, 1.5
+# Beside a face nothing comes back unless this share of its finest band is gone, and all with as much more.
+_GONE, _MORE_GONE = 0.1, 0.3
+# Smaller areas of a frame, in pixels, tell little of its texture.
+_LEAST_AREA = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +43,13 @@ class Detail:
     Attributes:
         given: ``[T, T, 3]`` 0..1, the crop as it was cut out.
         kept: ``[K, K, 1]`` 0..1, how much of its finest detail the restorer left as it was, area by area.
-        from_given, from_kept: ``[2, 3]`` from pixels of these to pixels of the frame.
+        oval: ``[T, T, 1]`` 0..1, the face in the crop.
+        from_given, from_kept: ``[2, 3]`` from pixels of these to pixels of the frame; that of ``oval`` is the first.
     """
 
     given: Tensor
     kept: Tensor
+    oval: Tensor
     from_given: Tensor
     from_kept: Tensor
 
@@ -61,12 +70,40 @@ class Detail:
         every = max(1, min(height, width) // 256)
         noise = brightness[::every, ::every].abs().median() * _NORMAL
         beyond = (noise.square() - _QUIET**2).clamp_min(0)
-        (a, b, _), (c, d, _) = self.from_given.tolist()
-        energy = _in_areas(brightness.square()[None, None], _AREA * math.sqrt(abs(a * d - b * c)))
+        energy = _in_areas(brightness.square()[None, None], self._area)
         share = ((energy - _MARGIN * beyond) / energy.clamp_min(torch.finfo(energy.dtype).tiny)).clamp_(0, 1)
         share = F.interpolate(share, (height, width), mode="bilinear")[0, 0]
         kept = view(self.kept, self.from_kept, height, width, "bilinear", left=left, top=top)
         return lost.mul_((share * kept[..., 0])[..., None])
+
+    def smoothed(self, part: Tensor, made: Tensor, box: PixelBox) -> Tensor:
+        """``[h, w, 1]`` 0..1: how much of the frame is to stay beside the face, where its texture was taken for noise.
+
+        Noise is everywhere: what was taken of the face itself, half of whose areas are skin, tells how much of it there
+        is. Where much more is gone, and nothing came in its place, it was texture.
+
+        Args:
+            part: ``[h, w, 3]``, the frame on the pixels of ``box``.
+            made: ``[h, w, 3]``, the restored crop there.
+        """
+        left, top, right, bottom = box
+        height, width = bottom - top, right - left
+        before, after = _finest(_brightness(part).nan_to_num(0)[None, None]), _finest(_brightness(made)[None, None])
+        side = max(self._area, _LEAST_AREA)
+        taken, there, left_over = (_in_areas(band.square(), side) for band in (before - after, before, after))
+        face = view(self.oval, self.from_given, height, width, "bilinear", border="zero", left=left, top=top)
+        noise = _MARGIN * _median(taken, _in_areas(face[None, None, ..., 0], side) > 0.9)
+        texture = (1 - noise / taken.clamp_min(_NOTHING)).clamp_(0, 1)
+        gone = 1 - left_over / there.clamp_min(_NOTHING)
+        share = texture * ((gone - _GONE) / _MORE_GONE).clamp_(0, 1)
+        share = F.interpolate(share, (height, width), mode="bilinear")[0, 0]
+        return share[..., None] * (1 - face)
+
+    @property
+    def _area(self) -> float:
+        """Side in pixels of the frame of the areas that are compared."""
+        (a, b, _), (c, d, _) = self.from_given.tolist()
+        return _AREA * math.sqrt(abs(a * d - b * c))
 
 
 def kept_detail(given: Tensor, restored: Tensor) -> Tensor:
@@ -91,6 +128,12 @@ def _brightness(images: Tensor) -> Tensor:
     """``[..., H, W]``: the mean of red, green and blue, on the CPU in a third of the time of ``Tensor.mean``."""
     red, green, blue = images.unbind(-1)
     return (red + green).add_(blue).div_(3)
+
+
+def _median(values: Tensor, chosen: Tensor) -> Tensor:
+    """Of the chosen values, without a look at how many these are; infinite where there are none."""
+    ranked = values.where(chosen, math.inf).flatten().sort().values
+    return ranked.take((chosen.sum() - 1).clamp_min(0) // 2)
 
 
 def _finest(images: Tensor) -> Tensor:

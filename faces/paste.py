@@ -13,11 +13,14 @@ from .crops import Crops
 from .detail import Detail
 from .face import PixelBox, Point
 from .geometry import apply, compose, invert, resize_matrix
+from .masks import ellipse
 from .sampling import Interpolation, view
 
 # How fast a crop gives way to a neighbour's where both cover a pixel: standard deviation, as a share of each of the
 # crop's sides, of its claim around its centre. A quarter is the radius of the face itself in an FFHQ crop.
 _CLAIM = 0.25
+# How softly a face ends where the frame's texture beside it may stay, as a share of the crop.
+_OVAL_FEATHER = 0.03
 
 Corners = tuple[Point, Point, Point, Point]
 """In the order of the outline."""
@@ -83,6 +86,7 @@ class Patch(Place):
         view(self.pixels, self.from_pixels, height, width, self.interpolation, left=left, top=top, out=out)
         if self.detail is not None:
             out.add_(self.detail.lost(part, self.box, self.interpolation)).clamp_(0, 1)
+            out.lerp_(part.to(out.dtype), self.detail.smoothed(part, out, self.box))
 
 
 def lay_out(
@@ -108,29 +112,35 @@ def lay_out(
     """
     back = invert(crops.on_frames_of(frames.shape[2], frames.shape[1]).matrices)
     from_pixels = compose(back, resize_matrix(crops.size / pixels.shape[1]))
+    details: list[Detail] | None = None
+    if given is not None and kept is not None:
+        details = _details(crops, back, given.to(frames.device), kept.to(frames.device))
     patches: list[Patch | None] = []
     for index, place in enumerate(places_in(frames, crops, masks, region)):
         if place is None:
             patches.append(None)
             continue
-        detail = None
-        if given is not None and kept is not None:
-            detail = Detail(
-                given[index].to(frames.device),
-                kept[index, ..., None].to(frames.device),
-                compose(back[index], resize_matrix(crops.size / given.shape[1])),
-                compose(back[index], resize_matrix(crops.size / kept.shape[1])),
-            )
         patches.append(
             Patch(
                 **vars(place),
                 pixels=pixels[index].to(frames.device),
                 from_pixels=from_pixels[index],
                 interpolation="bicubic",
-                detail=detail,
+                detail=None if details is None else details[index],
             )
         )
     return patches
+
+
+def _details(crops: Crops, back: Tensor, given: Tensor, kept: Tensor) -> list[Detail]:
+    """For each crop; ``back`` as ``[N, 2, 3]`` from pixels of the crops to pixels of the frames."""
+    oval = ellipse(given.shape[1], _OVAL_FEATHER, given.device, crops.template)[..., None]
+    from_given = compose(back, resize_matrix(crops.size / given.shape[1]))
+    from_kept = compose(back, resize_matrix(crops.size / kept.shape[1]))
+    return [
+        Detail(given[index], kept[index, ..., None], oval, from_given[index], from_kept[index])
+        for index in range(len(crops))
+    ]
 
 
 def places_in(frames: Tensor, crops: Crops, masks: Tensor, region: Tensor | None = None) -> list[Place | None]:

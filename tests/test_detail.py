@@ -121,3 +121,51 @@ def test_what_is_kept_is_told_by_means_over_neighbours(generator) -> None:
     before, after = before - around(before), after - around(after)
     changed, energy = (around(F.avg_pool2d(values.square(), 16)) for values in (after - before, before))
     assert torch.equal(kept_detail(given, restored), (1 - changed / (energy + 1e-6) / 0.15).clamp(0, 1)[:, 0])
+
+
+# Beside the face, inside the square that is put back: stripes of 4 pixels, which a crop holds.
+BESIDE = (slice(160, 700), slice(125, 165))
+
+
+@pytest.fixture
+def leaves(portrait: Tensor) -> Tensor:
+    """``[1, 900, 900, 3]``: grey skin with two eyes, and stripes beside it."""
+    grown = torch.full_like(portrait, 0.5)
+    for x, y in FFHQ.points[:2]:
+        column, row = round(450 + (x - 255.5) * 760 / 512), round(450 + (y - 255.5) * 760 / 512)
+        grown[0, row - 10 : row + 10, column - 10 : column + 10] = 0.2
+    stripes = torch.tensor([0.2, 0.2, -0.2, -0.2]).repeat(SIDE // 4)[:, None]
+    grown[0][BESIDE] += stripes[: BESIDE[1].stop - BESIDE[1].start]
+    return grown
+
+
+@pytest.mark.parametrize("degrees", [0, 20])
+def test_texture_beside_the_face_is_not_smoothed_as_if_it_were_noise(leaves: Tensor, degrees: float) -> None:
+    inner = slice(200, 660), slice(135, 155)
+    assert error(blurred(leaves.movedim(-1, 1)).movedim(1, -1)[0], leaves[0], inner) > 40
+    assert error(restored(leaves, blurred, degrees), leaves[0], inner) < 10
+
+
+def test_noise_beside_the_face_goes_as_in_the_face(leaves: Tensor) -> None:
+    plain = torch.full_like(leaves, 0.5)
+    noise = torch.randn(plain.shape, generator=torch.Generator().manual_seed(4)) * 10 / 255
+    done = restored(plain + noise, blurred)
+    face, beside = (slice(350, 550), slice(350, 550)), (slice(200, 660), slice(135, 155))
+    assert error(done, plain[0], beside) < 1.2 * error(done, plain[0], face) < 2
+
+
+def test_what_a_restorer_makes_sharper_beside_the_face_stays(leaves: Tensor) -> None:
+    soft = F.avg_pool2d(leaves.movedim(-1, 1), 3, stride=1, padding=1).movedim(1, -1)
+
+    def sharper(crops: Tensor) -> Tensor:
+        return (crops + (crops - blurred(crops))).clamp(0, 1)
+
+    inner = slice(200, 660), slice(135, 155)
+    assert float(restored(soft, sharper)[inner].std()) > 1.3 * float(soft[0][inner].std())
+
+
+def test_in_the_face_texture_is_the_restorers_own(leaves: Tensor) -> None:
+    striped = leaves.clone()
+    part = slice(440, 460), slice(440, 460)
+    striped[0][part] += torch.tensor([0.2, 0.2, -0.2, -0.2]).repeat(5)[:, None]
+    assert error(restored(striped, blurred), striped[0], part) > 20
