@@ -30,6 +30,10 @@ _NOTHING = 1e-6
 _QUIET = 1 / 255
 # Standard deviations to median deviations of normal noise, and how many times its energy is held against what is lost.
 _NORMAL, _MARGIN = 1 / 0.6745, 1.5
+# Side of the blocks of a JPEG file. They show where this share more is lost at their borders than within, and fully
+# with as much more. It is up to 0.07 in sharp faces without blocks, 0.14 to 0.36 at quality 75.
+_BLOCK = 8
+_UNEVEN, _MORE_UNEVEN = 0.1, 0.1
 # Beside a face nothing comes back unless this share of its finest band is gone, and all with as much more.
 _GONE, _MORE_GONE = 0.1, 0.3
 # Smaller areas of a frame, in pixels, tell little of its texture.
@@ -57,7 +61,7 @@ class Detail:
         """``[h, w, 3]``: what is to be added to the restored crop.
 
         What looks like noise is not: where the picture has noise, it counts as lost with the detail, and a restorer
-        takes it from the crop without being able to see all of it.
+        takes it from the crop without being able to see all of it. Nor are the borders of a JPEG file's blocks.
 
         Args:
             part: ``[h, w, 3]``, the frame on the pixels of ``box``.
@@ -74,7 +78,8 @@ class Detail:
         share = ((energy - _MARGIN * beyond) / energy.clamp_min(torch.finfo(energy.dtype).tiny)).clamp_(0, 1)
         share = F.interpolate(share, (height, width), mode="bilinear")[0, 0]
         kept = view(self.kept, self.from_kept, height, width, "bilinear", left=left, top=top)
-        return lost.mul_((share * kept[..., 0])[..., None])
+        lost.mul_((share * kept[..., 0])[..., None])
+        return without_blocks(lost, max(round(self._area), _BLOCK * 2))
 
     def smoothed(self, part: Tensor, made: Tensor, box: PixelBox) -> Tensor:
         """``[h, w, 1]`` 0..1: how much of the frame is to stay beside the face, where its texture was taken for noise.
@@ -128,6 +133,42 @@ def _brightness(images: Tensor) -> Tensor:
     """``[..., H, W]``: the mean of red, green and blue, on the CPU in a third of the time of ``Tensor.mean``."""
     red, green, blue = images.unbind(-1)
     return (red + green).add_(blue).div_(3)
+
+
+def without_blocks(lost: Tensor, side: int) -> Tensor:
+    """Fine detail ``[h, w, 3]`` that is no stronger beside the borders of JPEG blocks than within the blocks, area by
+    area of ``side`` pixels; the very tensor where no blocks show.
+
+    The picture may have been cut since it was compressed, so the borders are looked for: they are where most is lost.
+    """
+    brightness = _brightness(lost)
+    if min(brightness.shape) < 2 * _BLOCK:
+        return lost
+    size = brightness.abs().sqrt_()
+    (across, column), (down, row) = _unevenness(size.mean(0)), _unevenness(size.mean(1))
+    shown = float(((across + down) / 2 - _UNEVEN) / _MORE_UNEVEN)
+    if not shown > 0:
+        return lost
+    x, y = (torch.arange(length, device=lost.device) for length in (lost.shape[1], lost.shape[0]))
+    border = (((x - column) % _BLOCK < 2) | ((y - row) % _BLOCK < 2)[:, None]).to(lost.dtype)
+    energy = brightness.square()
+    beside, within = (
+        _in_areas((energy * chosen)[None, None], side) / _in_areas(chosen[None, None], side)
+        for chosen in (border, 1 - border)
+    )
+    excess = 1 - (within / beside.clamp_min(torch.finfo(beside.dtype).tiny)).clamp_(0, 1).sqrt_()
+    excess = F.interpolate(excess, brightness.shape, mode="bilinear")[0, 0]
+    return lost * (1 - excess * border * min(shown, 1.0))[..., None]
+
+
+def _unevenness(sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """How much more is lost in the two lines at the border of a block than in its other six, as a share, and which line
+    of the first eight is the first of the two. ``sizes`` is of each line."""
+    places = sizes[: len(sizes) // _BLOCK * _BLOCK].reshape(-1, _BLOCK).mean(0)
+    pairs = places + places.roll(-1)
+    most, first = pairs.max(0)
+    others = (places.sum() - most) / (_BLOCK - 2)
+    return most / 2 / others.clamp_min(torch.finfo(others.dtype).tiny) - 1, first
 
 
 def _median(values: Tensor, chosen: Tensor) -> Tensor:

@@ -169,3 +169,26 @@ def test_in_the_face_texture_is_the_restorers_own(leaves: Tensor) -> None:
     part = slice(440, 460), slice(440, 460)
     striped[0][part] += torch.tensor([0.2, 0.2, -0.2, -0.2]).repeat(5)[:, None]
     assert error(restored(striped, blurred), striped[0], part) > 20
+
+
+def blocky(plain: Tensor, shift: int) -> Tensor:
+    """``[H, W, 3]`` with the borders of blocks of 8 pixels, four levels high, from ``shift`` on."""
+    levels = (torch.arange(SIDE) - shift).div(8, rounding_mode="floor") % 2
+    return plain + (levels[:, None] ^ levels[None])[..., None] * 4 / 255
+
+
+@pytest.mark.parametrize("shift", [0, 3])
+def test_borders_of_jpeg_blocks_are_not_put_back(portrait: Tensor, shift: int) -> None:
+    flat = torch.full_like(portrait[0], 0.5)
+    frames = blocky(flat, shift)
+    around, middle = slice(300 // 8 * 8 + shift, 600 // 8 * 8 + shift), slice(350, 550)
+    steps = restored(frames[None], unchanged)[around, middle].diff(dim=0).abs().mean((1, 2)) * 255
+    before = frames[around, middle].diff(dim=0).abs().mean((1, 2)) * 255
+    assert before.max() == pytest.approx(4, abs=0.01)
+    # What the crop holds of them was for the restorer to take.
+    assert steps.max() < 3.3
+
+
+def test_detail_within_jpeg_blocks_is_put_back(portrait: Tensor) -> None:
+    frames = blocky(portrait[0], 0)[None]
+    assert error(restored(frames, unchanged), frames[0], LEFT) < 1
