@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -32,6 +33,18 @@ def test_real_files_are_recognised_under_any_name(data: Path, tmp_path: Path, na
     shutil.copy(data / "weights" / name, renamed)
     again = load_detector(renamed, HOST)
     assert (again.name, again.proposer.labels) == ("weights.bin", detector.proposer.labels)
+
+
+def test_yunet_loads_with_opencv_before_4_13(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which has the levels of its messages in another place."""
+    logging = cv2.utils.logging
+    level = logging.getLogLevel()
+    for name in ("getLogLevel", "setLogLevel"):
+        monkeypatch.setattr(cv2, name, getattr(logging, name), raising=False)
+    monkeypatch.delattr(cv2.utils, "logging")
+    detector = load_detector(data / "weights" / "face_detection_yunet_2023mar.onnx", HOST)
+    assert detector.detect(torch.zeros(1, 64, 80, 3)) == [[]]
+    assert logging.getLogLevel() == level
 
 
 def test_retinaface_may_be_safetensors(data: Path, tmp_path: Path) -> None:

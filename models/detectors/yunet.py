@@ -19,6 +19,8 @@ from .proposer import SECOND_LOOKS
 _OUTPUTS = (b"cls_8", b"obj_8", b"bbox_8", b"kps_8", b"cls_32", b"obj_32", b"bbox_32", b"kps_32")
 # The picture as numbers and as bytes, and OpenCV's own copies and layers; a generous guess, as OpenCV does not tell.
 _BYTES_PER_PIXEL = 120
+# OpenCV's number of the level at which it says errors alone; not all versions name it.
+_ERRORS = 2
 
 
 def is_yunet(content: bytes) -> bool:
@@ -46,8 +48,9 @@ class YuNetProposer:
         self.name = path.name
         content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
         # OpenCV 5 warns on the terminal that its new engine takes no target, which is of no use to anybody.
-        level = cv2.utils.logging.getLogLevel()
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+        logging = getattr(cv2.utils, "logging", cv2)  # which has these itself up to OpenCV 4.12
+        level = logging.getLogLevel()
+        logging.setLogLevel(_ERRORS)
         try:
             self._network: Any = cv2.FaceDetectorYN.create("onnx", content, np.empty(0, np.uint8), (32, 32))
         except cv2.error as error:
@@ -56,7 +59,7 @@ class YuNetProposer:
                 "Delete it and download it again."
             ) from error
         finally:
-            cv2.utils.logging.setLogLevel(level)
+            logging.setLogLevel(level)
         self._network.setTopK(MOST_CANDIDATES)
 
     def working_bytes(self, height: int, width: int) -> int:
