@@ -47,6 +47,8 @@ _FOLLOWING = {
 }
 _COUNTED = {pickle.BINUNICODE: 4, pickle.SHORT_BINSTRING: 1, pickle.LONG1: 1}
 _LONGEST_NAME = 1000
+# The first version of PyTorch whose restricted reader is not known to run code.
+_SAFE = "2.6"
 # Modules that Python 2 called otherwise, and so the older pickles do.
 _RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 _LOCK = threading.Lock()
@@ -67,6 +69,11 @@ class Placeholder:
             self.state = state
 
 
+class OldPyTorchError(Exception):
+    """PyTorch before 2.6, whose restricted reader could be made to run code (CVE-2025-32434) and does not tell what a
+    file asks for."""
+
+
 class ReplacedReaderError(Exception):
     """PyTorch's own reader is not to be found, and with any other one the file might run."""
 
@@ -77,8 +84,11 @@ def names_asked_for(path: Path) -> Iterator[str]:
     The file is only looked through. Where it turns out to be damaged, the names up to there have been given.
 
     Raises:
+        OldPyTorchError: it cannot be told.
         OSError, RuntimeError, ValueError, pickle.UnpicklingError and others: no PyTorch file, damaged, TorchScript.
     """
+    if torch.__version__ < _SAFE:
+        raise OldPyTorchError
     with path.open("rb") as file:
         if file.read(4) == b"PK\x03\x04":  # what PyTorch takes for an archive
             with _allowing([]):

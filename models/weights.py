@@ -168,6 +168,11 @@ def names_asked_for(path: Path) -> frozenset[str]:
     try:
         for name in pickles.names_asked_for(path):
             names.add(name)
+    except pickles.OldPyTorchError as error:
+        raise WeightsError(
+            f"{path.name} was not read: older versions of PyTorch than 2.6 can be made to run what is in such a file, "
+            f"and this is {torch.__version__}. Update PyTorch as ComfyUI's page says, or take a safetensors file."
+        ) from error
     except DAMAGE as error:
         if "torchscript" in str(error).lower():
             raise WeightsError(f"{path.name} is a TorchScript program, not plain weights.") from error

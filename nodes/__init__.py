@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+
 from comfy_api.latest import ComfyExtension, io
 
+from ..models.packages import unusable
 from . import folders
 from .convert import FacesFrom, FacesTo
 from .crops import CropFaces, PasteFaces
@@ -45,6 +48,8 @@ class VisageExtension(ComfyExtension):
 
     async def on_load(self) -> None:
         folders.register()
+        for line in unusable():
+            logging.warning("Visage: %s", line)
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return list(NODES)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..building import built_as
 from ..host import Host, Resident
+from ..packages import needed_by
 from .candidates import Candidates, most_likely
 from .proposer import SECOND_LOOKS, channels_last
 
@@ -42,9 +43,10 @@ def build_retinaface(name: str, backbone: str, tensors: Mapping[str, Tensor]) ->
     """facexlib's network with these weights, in evaluation mode.
 
     Raises:
-        WeightsError: tensors are missing or of the wrong shape.
+        WeightsError: tensors are missing or of the wrong shape, or facexlib is missing.
     """
-    from facexlib.detection.retinaface import RetinaFace
+    with needed_by(name, "facexlib"):
+        from facexlib.detection.retinaface import RetinaFace
 
     def make() -> nn.Module:
         with warnings.catch_warnings():

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ...atomic import replacing
+from ..packages import needed_by
 from ..pickles import Placeholder
 from ..weights import RECORDS, RefusedError, Weights, WeightsError, names_asked_for, read_pickle, write_safetensors
 from .allocation_limit import AllocationLimit, TooLargeError
@@ -111,12 +112,8 @@ def build_yolo(name: str, file: YoloFile) -> nn.Module:
     Raises:
         WeightsError: plan and weights do not belong together, or ultralytics is not installed.
     """
-    try:
+    with needed_by(name, "ultralytics"):
         tasks = ultralytics_module("ultralytics.nn.tasks")
-    except ImportError as error:
-        raise WeightsError(
-            f"{name} needs the package ultralytics ({error}). Install it with: pip install ultralytics"
-        ) from error
     # Building draws random weights, and a plan that fails half-way would leave its activation to every later network.
     default_activation = tasks.Conv.default_act
     try:

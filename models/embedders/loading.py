@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from ...faces.alignment import ARCFACE
 from ..building import built_as
 from ..file_format import file_format
+from ..packages import needed_by
 from ..weights import DAMAGE, WeightsError, read_weights
 from .onnx_graph import read_graph
 from .onnx_network import OnnxNetwork
@@ -67,7 +68,8 @@ def load_network(path: Path) -> Network:
 
 
 def _arcface(path: Path) -> Network:
-    from facexlib.recognition.arcface_arch import Backbone
+    with needed_by(path.name, "facexlib"):
+        from facexlib.recognition.arcface_arch import Backbone
 
     tensors = read_weights(path).tensors
     if not tensors.keys() >= _ARCFACE_NAMES:

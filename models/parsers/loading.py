@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from ...faces.regions import REGIONS, Region
 from ..building import built_as
+from ..packages import needed_by
 from ..weights import WeightsError, read_weights
 
 # The regions in the order of the channels of each network.
@@ -116,7 +117,8 @@ class Network:
 
 
 def _build_parsenet() -> nn.Module:
-    from facexlib.parsing.parsenet import ParseNet
+    with needed_by("ParseNet", "facexlib"):
+        from facexlib.parsing.parsenet import ParseNet
 
     network: nn.Module = ParseNet(in_size=512, out_size=512, parsing_ch=len(_PARSENET))
     return network
@@ -128,7 +130,8 @@ def _call_parsenet(module: nn.Module, images: Tensor) -> Tensor:
 
 
 def _build_bisenet() -> nn.Module:
-    from facexlib.parsing.bisenet import BiSeNet
+    with needed_by("BiSeNet", "facexlib"):
+        from facexlib.parsing.bisenet import BiSeNet
 
     network: nn.Module = BiSeNet(num_class=len(_BISENET))
     return network

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from ..packages import needed_by
 from ..weights import RefusedError, WeightsError, read_weights
 from .architectures import picture_architecture
 from .kinds import KINDS
@@ -90,11 +91,12 @@ def _bare(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _describe(path: Path, tensors: dict[str, Tensor]) -> ImageModelDescriptor[nn.Module]:
-    from spandrel import ImageModelDescriptor, UnsupportedModelError
-
+    with needed_by(path.name, "spandrel"):
+        from spandrel import ImageModelDescriptor, UnsupportedModelError
+    registry = _registry(path)
     try:
         with torch.random.fork_rng(devices=[]):  # a network draws its first weights from the global generator
-            descriptor = _registry().load(tensors)
+            descriptor = registry.load(tensors)
     except UnsupportedModelError as error:
         raise WeightsError(
             f"{path.name} is no restorer or upscaler that Visage knows (it begins with {next(iter(tensors))}). "
@@ -122,11 +124,12 @@ def _misfit(path: Path) -> WeightsError:
     )
 
 
-def _registry() -> ArchRegistry:
+def _registry(path: Path) -> ArchRegistry:
     """Spandrel's architectures and its extra ones, in a registry of our own: other users of the global one see
     nothing of it, and find it unchanged where they have added the extra ones themselves."""
-    import spandrel_extra_arches
-    from spandrel import MAIN_REGISTRY
+    with needed_by(path.name, "spandrel_extra_arches"):
+        import spandrel_extra_arches
+        from spandrel import MAIN_REGISTRY
 
     registry = MAIN_REGISTRY.copy()
     registry.add(*spandrel_extra_arches.EXTRA_REGISTRY, ignore_duplicates=True)
