@@ -207,6 +207,21 @@ def test_building_leaves_the_random_numbers_and_the_library_alone() -> None:
     assert tasks.Conv.default_act is activation
 
 
+def test_what_is_fused_learns_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to about 8.3.200 fusing is on the record of gradients otherwise, and what it makes is refused as a weight."""
+    learning = []
+    base = ultralytics_module("ultralytics.nn.tasks").BaseModel
+    fuse = base.fuse
+
+    def watched(network: Any, **options: Any) -> Any:
+        learning.extend(name for name, value in network.named_parameters() if value.requires_grad)
+        return fuse(network, **options)
+
+    monkeypatch.setattr(base, "fuse", watched)
+    build_yolo("test", file_of(network_of(plan_of("v8/yolov8.yaml"))))
+    assert learning == []
+
+
 def test_weights_and_plan_must_belong_together() -> None:
     file = file_of(network_of(plan_of("v8/yolov8.yaml")))
     with pytest.raises(WeightsError, match="do not fit"):

@@ -133,7 +133,8 @@ def build_yolo(name: str, file: YoloFile) -> nn.Module:
         ) from error
     finally:
         tasks.Conv.default_act = default_activation
-    network = network.eval().fuse(verbose=False).requires_grad_(False)
+    # Before 8.3.200 or so, fusing what still learns makes weights that cannot be told not to.
+    network = network.eval().requires_grad_(False).fuse(verbose=False).requires_grad_(False)
     # Anchors made anew at every call follow the device of the picture, whichever way the host moves the weights.
     list(network.model.children())[-1].dynamic = True
     return channels_last(network)
