@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 
 .PHONY: demo test browser lint types check bench clean
 
-$(READY): requirements.txt pyproject.toml
+$(READY): requirements.txt requirements-cli.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --upgrade pip
 	$(BIN)/pip install -q -e '.[dev]'

@@ -127,6 +127,19 @@ def test_settings_that_are_named_exist(page: str) -> None:
     assert named <= known
 
 
+def test_messages_that_are_quoted_are_in_the_code() -> None:
+    code = "\n".join(path.read_text(encoding="utf-8") for path in modules_of_visage())
+    quoted = [
+        part.strip(" .,")
+        for line in (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("|")
+        for message in re.findall(r"(?<!\*)\*([^*]+)\*(?!\*)", line.strip("|").split("|")[0])
+        for part in message.split("...")
+    ]
+    assert len(quoted) > 3
+    assert {message for message in quoted if message not in code} == {"IMPORT FAILED"}, "which is ComfyUI's own"
+
+
 def test_defaults_that_migrating_names_are_those_of_the_nodes() -> None:
     schemas = json.loads(Path(__file__).with_name("node_schemas.json").read_text(encoding="utf-8"))
     text = (ROOT / "docs" / "migrating.md").read_text(encoding="utf-8")
@@ -258,7 +271,8 @@ def test_no_picture_of_the_help_pages_is_left_over() -> None:
 
 def test_every_library_is_among_the_notices() -> None:
     notices = (ROOT / "THIRD_PARTY_NOTICES.md").read_text(encoding="utf-8").lower()
-    packages = re.findall(r"^[a-z][\w-]*", (ROOT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    files = (ROOT / "requirements.txt", ROOT / "requirements-cli.txt")
+    packages = re.findall(r"^[a-z][\w-]*", "\n".join(file.read_text(encoding="utf-8") for file in files), re.MULTILINE)
     assert len(packages) > 10
     for package in packages:
         assert re.search(rf"(?<![\w-]){package}(?![\w-])", notices), package

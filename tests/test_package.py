@@ -63,6 +63,23 @@ print("torch" in sys.modules)
     assert last == "False"
 
 
+def test_installing_into_comfyui_replaces_nothing_of_its_own() -> None:
+    """A bound that ComfyUI's own version does not meet would have pip replace it: PyTorch by the build for another
+    device, Pillow by one that another pack refuses. diffusers would have transformers, and ComfyUI, not start."""
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    wanted = {line for line in lines if line and not line.startswith("#")}
+    own = {"torch", "torchvision", "safetensors", "numpy", "pillow", "tqdm", "psutil"}
+    assert own <= wanted
+    assert not any(line.startswith(("diffusers", "transformers", "huggingface")) for line in wanted)
+    assert "spandrel>=0.4.2" in wanted
+
+
+def test_the_command_line_wants_more() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert 'dependencies = { file = ["requirements.txt", "requirements-cli.txt"] }' in text
+    assert "diffusers" in (ROOT / "requirements-cli.txt").read_text(encoding="utf-8")
+
+
 def test_it_works_under_any_folder_name(tmp_path) -> None:
     """As ComfyUI imports it: from a path, under a module name that is no identifier."""
     (tmp_path / "My faces-2.0").symlink_to(ROOT)
