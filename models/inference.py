@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -107,6 +107,20 @@ def over_crops(
     together = most.cpu if resident.bring(bytes_per_crop).type == "cpu" else most.elsewhere
     batch = min(together, host.free_bytes() // bytes_per_crop)
     return list(in_batches(host, network, range(len(crops)), batch, run_batch))
+
+
+def check_numbers(network: str, subject: str, outputs: Iterable[Tensor]) -> None:
+    """For networks of whose numbers those above a limit are taken, which NaN is not: it would pass for nothing found.
+
+    Args:
+        network: its name, for the message.
+        subject: what it looked at, for the message.
+
+    Raises:
+        InvalidOutputError: something in the outputs is NaN or infinite.
+    """
+    if not bool(torch.stack([output.sum(dtype=torch.float32) for output in outputs]).isfinite().all()):
+        raise InvalidOutputError(network, subject)
 
 
 def unusable(output: Tensor) -> tuple[int, ...]:

@@ -71,6 +71,7 @@ class Detector:
 
         Raises:
             ValueError: there are no frames, they have another shape, or one holds values that are not finite.
+            InvalidOutputError: the network gave NaN or infinite numbers.
             MemoryError: a single frame does not fit.
         """
         settings = settings or DetectionSettings()

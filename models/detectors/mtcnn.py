@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..host import Host, Resident
+from ..inference import check_numbers
 from .area_sums import parts_of, shrunk, sums_of
 from .candidates import MOST_CANDIDATES, Candidates
 from .mtcnn_boxes import Boxes, joined, uncontained
@@ -89,6 +90,7 @@ def _first_looks(network: ProposalNetwork, sums: Tensor) -> Iterator[Boxes]:
     scale = _FIELD / _SMALLEST
     while min(height, width) * scale >= _FIELD:
         scores, offsets = network(_signed(shrunk(sums, int(height * scale + 1), int(width * scale + 1))))
+        check_numbers("MTCNN", "a picture", (scores, offsets))
         index, y, x = (scores >= _FIRST_SCORE).nonzero().unbind(1)
         first = torch.stack((x, y), 1) * _STRIDE
         corners = torch.cat((((first + 1) / scale).floor(), ((first + _FIELD) / scale).floor()), 1)
@@ -108,7 +110,9 @@ def _judged(network: nn.Module, sums: Tensor, boxes: Boxes, side: int) -> tuple[
     starts = range(0, max(len(first), 1), _PARTS_AT_ONCE)
     chunks = [slice(start, start + _PARTS_AT_ONCE) for start in starts]
     said = [network(_signed(parts_of(sums, boxes.pictures[some], first[some], last[some], side))) for some in chunks]
-    return tuple(torch.cat(parts) for parts in zip(*said, strict=True))
+    told = tuple(torch.cat(parts) for parts in zip(*said, strict=True))
+    check_numbers("MTCNN", "a face", told)
+    return told
 
 
 def _candidates(boxes: Boxes, landmarks: Tensor, overlap: float) -> Candidates:

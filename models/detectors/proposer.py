@@ -69,5 +69,8 @@ class Proposer(Protocol):
 
         Returns:
             One table per picture, best candidate first, coordinates with pixel centres at integers.
+
+        Raises:
+            InvalidOutputError: the network gave NaN or infinite numbers.
         """
         ...

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..building import built_as
 from ..host import Host, Resident
+from ..inference import check_numbers
 from ..packages import needed_by
 from .candidates import Candidates, most_likely
 from .proposer import SECOND_LOOKS, channels_last
@@ -87,6 +88,7 @@ class RetinaFaceProposer:
         inputs = inputs.to(self.resident.dtype, memory_format=torch.channels_last)
         offsets, classes, points = self.resident.module(inputs)
         anchors = anchors_for(height, width).to(device)
+        check_numbers(self.name, "a picture", (offsets, classes, points))
         tables = zip(offsets.float(), classes[..., 1].float(), points.float(), strict=True)
         found = (_decoded(*table, anchors, min_score) for table in tables)
         return [candidates.select(candidates.surviving(overlap)) for candidates in found]

@@ -14,6 +14,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ..inference import check_numbers
 from .candidates import Candidates, joined
 from .face_views import Framing, seen, views_of
 from .visage_finder import Predictions, VisageDetect, cells_of, decoded
@@ -106,7 +107,11 @@ def _landmarks_and_logits(
     told = []
     for some, there in zip(torch.split(owners, _VIEWS_AT_ONCE), torch.split(landmarks, _VIEWS_AT_ONCE), strict=True):
         views = views_of(there, FRAMING)
-        points, logits = look(seen(pictures, some, views))
+        shown = seen(pictures, some, views)
+        points, logits = look(shown)
+        # Landmarks of the first network that lie in one place give a view that holds no numbers itself.
+        sound = shown.isfinite().flatten(1).all(1)
+        check_numbers("The second network of visage-detect", "a face", (logits[sound], points[sound]))
         told.append((views.to_picture(points), logits))
     points, logits = (torch.cat(parts) for parts in zip(*told, strict=True))
     return points, logits

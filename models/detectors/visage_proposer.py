@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..building import built_as
 from ..host import Host, Resident
+from ..inference import check_numbers
 from . import visage_judge
 from .candidates import Candidates, joined, most_likely
 from .proposer import PADDING, channels_last
@@ -124,11 +125,14 @@ class VisageProposer:
         count, _, height, width = pictures.shape
         device = self.resident.bring(count * self.working_bytes(height, width))
         inputs = pictures.to(device, self.resident.dtype, memory_format=torch.channels_last)
-        predictions = []
+        seen, predictions = [], []
         for look in _LOOKS:
             inputs = _halved(inputs) if look.shrunk > 1 else inputs
             height, width = inputs.shape[2:]
-            predictions.append(decoded(self.resident.module.detect(inputs), cells_of(height, width, inputs.device)))
+            maps = self.resident.module.detect(inputs)
+            seen += maps
+            predictions.append(decoded(maps, cells_of(height, width, inputs.device)))
+        check_numbers(self.name, "a picture", seen)
         found = []
         for index in range(count):
             looks = zip(predictions, _LOOKS, strict=True)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..host import Host, Resident
+from ..inference import check_numbers
 from .candidates import Candidates, most_likely
 from .outlines import outlines_of
 from .proposer import SECOND_LOOKS
@@ -53,6 +54,7 @@ class YoloProposer:
         inputs = pictures.to(device, self.resident.dtype, memory_format=torch.channels_last)
         output = self.resident.module(inputs)[0]
         rows, prototypes = output if self._segments else (output, None)
+        check_numbers(self.name, "a picture", [rows])
         found = []
         for index, table in enumerate((rows if self._end_to_end else rows.mT).float()):
             candidates, extras = self._decoded(table, min_score)
