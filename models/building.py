@@ -8,7 +8,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from .weights import WeightsError
+from .host import is_out_of_memory
+from .weights import WeightsError, no_room
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -43,11 +44,13 @@ def built_as(
         advice: what to do where they do not fit.
 
     Raises:
-        WeightsError: tensors are missing, too many or of the wrong shape.
+        WeightsError: tensors are missing, too many or of the wrong shape, or memory is short.
     """
     try:
         return built(make, tensors)
     except (LookupError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise no_room(file) from error
         raise WeightsError(
             f"{file} looks like {what}, but tensors are missing or of the wrong shape. {advice}"
         ) from error

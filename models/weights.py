@@ -15,6 +15,7 @@ from torch import Tensor
 
 from . import pickles
 from .file_format import ONNX, PICKLES, SAFETENSORS, file_format
+from .host import is_out_of_memory
 
 # Training scripts wrap the tensors; the averaged ("ema") ones are the ones meant for use. What is called "ema" alone
 # may hold the counters of an average instead, so it comes last.
@@ -91,7 +92,7 @@ def read_weights(path: Path) -> Weights:
     Raises:
         FileNotFoundError: there is no such file.
         WeightsError: a folder, or a file that is empty, cut short, not a weight file, in ONNX, or holds more than
-            tensors.
+            tensors, or does not fit into memory.
     """
     form = file_format(path)
     if form == "safetensors":
@@ -152,7 +153,7 @@ def read_pickle(path: Path, is_inert: Callable[[str], bool] = lambda name: False
             "trust into safetensors with `visage models convert`, or remove the extension that does this."
         ) from error
     except DAMAGE as error:
-        raise _damaged(path) from error
+        raise _damaged(path, error) from error
 
 
 def names_asked_for(path: Path) -> frozenset[str]:
@@ -177,12 +178,19 @@ def names_asked_for(path: Path) -> frozenset[str]:
         if "torchscript" in str(error).lower():
             raise WeightsError(f"{path.name} is a TorchScript program, not plain weights.") from error
         if not names:
-            raise _damaged(path) from error
+            raise _damaged(path, error) from error
     return frozenset(names)
 
 
-def _damaged(path: Path) -> WeightsError:
+def _damaged(path: Path, error: Exception) -> WeightsError:
+    if is_out_of_memory(error):
+        return no_room(path.name)
     return WeightsError(f"{path.name} is cut short or is no PyTorch file.{_advice(path)}")
+
+
+def no_room(file: str) -> WeightsError:
+    """What to raise where memory is short while a file is read, of which nothing is wrong with the file."""
+    return WeightsError(f"There is not enough memory to load {file}. Close other programs, or take a smaller model.")
 
 
 def _advice(path: Path) -> str:
@@ -226,6 +234,8 @@ def _read_safetensors(path: Path) -> Weights:
         with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
             return Weights(path, tensors, dict(file.metadata() or {}))
+    except MemoryError as error:
+        raise no_room(path.name) from error
     except SafetensorError as error:
         raise WeightsError(f"{path.name} is cut short or is no safetensors file ({error}). {_TRY_AGAIN}") from error
 

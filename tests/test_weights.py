@@ -9,6 +9,7 @@ import json
 import os
 import pickle
 import struct
+import subprocess
 import sys
 import tarfile
 import tempfile
@@ -26,6 +27,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 from visage.models import convert as convert_module
+from visage.models.building import built_as
 from visage.models.convert import convert
 from visage.models.detectors import yolo_files
 from visage.models.file_format import file_format
@@ -459,6 +461,47 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(OSError, match=r"cannot be written to .*No space left"):
         convert(tmp_path / "w.pth")
     assert [path.name for path in tmp_path.iterdir()] == ["w.pth"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+@pytest.mark.parametrize("kind", ["pth", "old.pth", "safetensors"])
+def test_a_lack_of_memory_is_not_taken_for_damage(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"large.{kind}"
+    tensors = {"weight": torch.zeros(50_000_000)}
+    if kind == "safetensors":
+        save_file(tensors, path)
+    else:
+        torch.save(tensors, path, _use_new_zipfile_serialization=kind == "pth")
+    # In a process of its own, in which others have not yet left memory to be used again.
+    program = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from visage.models.restorers import load_restorer\n"
+        "from visage.models.host import TorchHost\n"
+        "from visage.models.weights import WeightsError, read_weights\n"
+        "import safetensors.torch\n"
+        "used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 2**26, used + 2**26))\n"
+        "for read in (read_weights, lambda path: load_restorer(path, TorchHost('cpu'))):\n"
+        "    try:\n"
+        "        read(Path(sys.argv[1]))\n"
+        "    except WeightsError as error:\n"
+        "        print(error)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    told = f"There is not enough memory to load {path.name}. Close other programs, or take a smaller model."
+    assert run.stdout.splitlines() == [told, told]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("DefaultCPUAllocator: can't allocate memory"), RuntimeError("shapes")])
+def test_a_lack_of_memory_while_a_network_is_built_is_told_from_damage(error: RuntimeError) -> None:
+    def make() -> torch.nn.Module:
+        raise error
+
+    damage = "tensors are missing" if "shapes" in str(error) else "not enough memory to load a.pth"
+    with pytest.raises(WeightsError, match=damage):
+        built_as("a network", "a.pth", make, {})
 
 
 def test_conversion_does_not_overwrite_unasked(tmp_path: Path) -> None:

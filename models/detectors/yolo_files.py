@@ -14,9 +14,19 @@ import torch
 from torch import Tensor, nn
 
 from ...atomic import replacing
+from ..host import is_out_of_memory
 from ..packages import needed_by
 from ..pickles import Placeholder
-from ..weights import RECORDS, RefusedError, Weights, WeightsError, names_asked_for, read_pickle, write_safetensors
+from ..weights import (
+    RECORDS,
+    RefusedError,
+    Weights,
+    WeightsError,
+    names_asked_for,
+    no_room,
+    read_pickle,
+    write_safetensors,
+)
 from .allocation_limit import AllocationLimit, TooLargeError
 from .proposer import channels_last
 from .ultralytics_import import ultralytics_module
@@ -127,6 +137,8 @@ def build_yolo(name: str, file: YoloFile) -> nn.Module:
             f"{name} was refused: the network that it describes is far larger than the weights in it."
         ) from error
     except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError) as error:
+        if is_out_of_memory(error):
+            raise no_room(name) from error
         raise WeightsError(
             f"{name} cannot be used: its weights do not fit the network it describes ({_first_line(error)}). "
             "It is damaged, or made for another version of ultralytics."

@@ -25,8 +25,9 @@ from torch import Tensor, nn
 from ...faces.alignment import ARCFACE
 from ..building import built_as
 from ..file_format import file_format
+from ..host import is_out_of_memory
 from ..packages import needed_by
-from ..weights import DAMAGE, WeightsError, read_weights
+from ..weights import DAMAGE, WeightsError, no_room, read_weights
 from .onnx_graph import read_graph
 from .onnx_network import OnnxNetwork
 
@@ -83,6 +84,8 @@ def _onnx(path: Path) -> Network:
         module = OnnxNetwork(read_graph(path)).eval()
         vectors: Tensor = module(torch.zeros(1, 3, ARCFACE.size, ARCFACE.size))
     except DAMAGE as error:
+        if is_out_of_memory(error):
+            raise no_room(path.name) from error
         raise WeightsError(
             f"{path.name} is no face embedder that Visage knows, or it is cut short ({error}). {_ADVICE}"
         ) from error

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from ..host import is_out_of_memory
 from ..packages import needed_by
-from ..weights import RefusedError, WeightsError, read_weights
+from ..weights import RefusedError, WeightsError, no_room, read_weights
 from .architectures import picture_architecture
 from .kinds import KINDS
 from .network import Network
@@ -55,7 +56,7 @@ def load_network(path: Path) -> Network:
             try:
                 return kind.load(path.stem, tensors)
             except _MISFIT as error:
-                raise _misfit(path) from error
+                raise _misfit(path, error) from error
     descriptor = _describe(path, tensors)
     return Network(
         name=path.stem,
@@ -104,7 +105,7 @@ def _describe(path: Path, tensors: dict[str, Tensor]) -> ImageModelDescriptor[nn
             "reads."
         ) from error
     except _MISFIT as error:
-        raise _misfit(path) from error
+        raise _misfit(path, error) from error
     name = descriptor.architecture.name
     if not isinstance(descriptor, ImageModelDescriptor):
         raise WeightsError(f"{path.name} is a {name} network for filling holes, which needs a mask: no restorer.")
@@ -117,7 +118,9 @@ def _describe(path: Path, tensors: dict[str, Tensor]) -> ImageModelDescriptor[nn
     return descriptor
 
 
-def _misfit(path: Path) -> WeightsError:
+def _misfit(path: Path, error: Exception) -> WeightsError:
+    if is_out_of_memory(error):
+        return no_room(path.name)
     return WeightsError(
         f"{path.name} resembles a known network, but its tensors do not fit it. The file is damaged or of a "
         "variant that is not supported: get a copy from the model's own page."

@@ -12,8 +12,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ...host import is_out_of_memory
 from ...locations import comfyui_models
-from ...weights import WeightsError, read_weights
+from ...weights import WeightsError, no_room, read_weights
 from .folder import read_tokenizer, text_encoder
 from .noise import NoiseLevels
 from .parts import Parts, TextPart, assemble
@@ -84,6 +85,8 @@ def read_single_file(path: Path, tokenizer: Path | None = None, spare_tokenizer:
             _levels(tensors),
         )
     except (LookupError, ValueError, TypeError, ArithmeticError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise no_room(path.name) from error
         raise WeightsError(f"{path.name} is damaged or of a variant that is not supported ({error}).") from error
 
 
