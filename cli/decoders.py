@@ -145,12 +145,17 @@ def _deep_samples(image: ImageFile, data: bytes) -> tuple[Samples, bool]:
 def _decoded_by_opencv(data: bytes) -> NDArray[np.uint16]:
     """The samples of a 16-bit PNG or TIFF as ``[H, W, C]``: grey, RGB or RGBA. A TIFF comes out upright.
 
-    Raises ``ValueError`` where OpenCV cannot read it as 16 bits a channel.
+    Raises ``ValueError`` where OpenCV cannot read it as 16 bits a channel, ``MemoryError`` where memory is short.
     """
     import cv2
 
     as_stored = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
-    samples: NDArray[np.uint16] | None = cv2.imdecode(np.frombuffer(data, np.uint8), as_stored)
+    try:
+        samples: NDArray[np.uint16] | None = cv2.imdecode(np.frombuffer(data, np.uint8), as_stored)
+    except cv2.error as error:  # neither a RuntimeError nor a MemoryError
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError(f"not enough memory to read it: {error.err}") from error
+        raise ValueError(f"beyond what OpenCV reads: {error.err}") from error
     if samples is None or samples.dtype != np.uint16:
         raise ValueError("not readable as 16 bits a channel")
     return samples[..., None] if samples.ndim == 2 else samples[..., BLUE_FIRST[: samples.shape[2]]]

@@ -85,7 +85,9 @@ def _coded_by_opencv(suffix: str, samples: Samples) -> bytes:
     if samples.shape[2] == 2:
         samples = samples[..., [0, 0, 0, 1]]  # OpenCV has no grey with alpha
     ordered = samples[..., BLUE_FIRST[: samples.shape[2]]] if samples.shape[2] > 1 else samples
-    coded: Samples = cv2.imencode(suffix, np.ascontiguousarray(ordered))[1]
+    done, coded = cv2.imencode(suffix, np.ascontiguousarray(ordered))
+    if not done:
+        raise ValueError(f"{samples.shape[1]} x {samples.shape[0]} pixels are more than OpenCV writes")
     return coded.tobytes()
 
 

@@ -562,6 +562,28 @@ def test_other_formats_and_missing_files_are_told(tmp_path: Path) -> None:
         load_image(tmp_path)
 
 
+def test_16_bits_beyond_what_opencv_takes_are_told(tmp_path: Path) -> None:
+    wide = Picture(torch.zeros(1, 1_050_000, 3), depth=16)
+    with pytest.raises(ImageError, match=r"a\.png: cannot be written \(1050000 x 1 pixels"):
+        save_image(tmp_path / "a.png", wide)
+    assert not list(tmp_path.iterdir())
+    save_image(tmp_path / "a.tif", wide)
+    with pytest.raises(ImageError, match=r"a\.tif: damaged or cut short \(beyond what OpenCV reads"):
+        load_image(tmp_path / "a.tif")
+
+
+def test_a_lack_of_memory_in_opencv_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        error = cv2.error("Insufficient memory")
+        error.code, error.err = cv2.Error.StsNoMem, "Failed to allocate 180000000 bytes"
+        raise error
+
+    save_image(tmp_path / "a.png", Picture(torch.zeros(2, 2, 3), depth=16))
+    monkeypatch.setattr(cv2, "imdecode", full)
+    with pytest.raises(MemoryError, match="180000000 bytes"):
+        load_image(tmp_path / "a.png")
+
+
 def test_unsupported_depths_are_told(tmp_path: Path) -> None:
     Image.fromarray(RANDOM.random((4, 4), dtype=np.float32)).save(tmp_path / "float.tif")
     with pytest.raises(ImageError, match=r"float\.tif: holds 32 bits a channel"):

@@ -1,6 +1,8 @@
 """Resampling against OpenCV, between the two ways of doing it, and where it shrinks."""
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -123,3 +125,24 @@ def test_a_shift_by_whole_pixels_copies(generator) -> None:
     shifted = view(picture, torch.tensor([[1, 0, -5], [0, 1, -7]], dtype=torch.float64), 10, 12, out=written)
     assert shifted is written
     assert torch.allclose(shifted, picture[7:17, 5:17], atol=1e-5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+def test_a_lack_of_memory_while_shrinking_is_one() -> None:
+    # OpenCV has an error of its own for it.
+    program = (
+        "import resource\n"
+        "from pathlib import Path\n"
+        "import torch\n"
+        "from visage.faces.sampling import area_resize\n"
+        "picture = torch.zeros(6000, 6000, 3)\n"
+        "area_resize(picture[:64, :64], 32, 32)\n"
+        "used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 2**24, used + 2**24))\n"
+        "try:\n"
+        "    area_resize(picture, 3000, 3000)\n"
+        "except MemoryError:\n"
+        "    print('short')\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert run.stdout == "short\n", run.stderr
