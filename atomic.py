@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,9 +16,42 @@ def replacing(target: Path) -> Iterator[Path]:
     drawn by lot, so that two programs that write the same file do not meet. If the block is left by an exception,
     Ctrl-C included, the unfinished file is removed and ``target`` stays as it was.
     """
-    unfinished = target.with_name(f".{secrets.token_hex(8)}.part{target.suffix}")
+    unfinished = _beside(target)
     try:
         yield unfinished
         unfinished.replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Writes files that belong together, and makes their folders.
+
+    None appears before all are written. If one cannot be, or Ctrl-C is pressed, none is new: those that were there
+    before may have been replaced.
+
+    Raises:
+        OSError: the disk does not take one of them.
+    """
+    new = [target for target in files if not target.exists()]
+    unfinished = {target: _beside(target) for target in files}
+    moved: list[Path] = []
+    try:
+        for target, content in files.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            unfinished[target].write_bytes(content)
+        for target, written in unfinished.items():
+            moved.append(target)
+            written.replace(target)
+    except BaseException:
+        for target in moved:
+            if target in new:
+                target.unlink(missing_ok=True)
+        raise
+    finally:
+        for written in unfinished.values():
+            written.unlink(missing_ok=True)
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{secrets.token_hex(8)}.part{target.suffix}")

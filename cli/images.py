@@ -93,13 +93,30 @@ def load_image(path: Path) -> Picture:
 
 
 def save_image(path: Path, picture: Picture) -> None:
-    """Writes one picture, in the format of the suffix. Folders are made; a file that is there is replaced.
-
-    JPEG: quality 95 without chroma subsampling. WebP: without loss if it came so, else quality 95. 16 bits a channel
-    are kept in PNG and TIFF. The file appears under its name only when it is whole.
+    """Writes one picture as :func:`coded`. Folders are made; a file that is there is replaced. The file appears under
+    its name only when it is whole.
 
     Raises:
         ImageError: the format cannot hold the picture, or the disk does not take it.
+        ValueError: pixels are not finite, or alpha is of another size.
+    """
+    content = coded(path, picture)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as unfinished:
+            unfinished.write_bytes(content)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be written ({error}).") from error
+
+
+def coded(path: Path, picture: Picture) -> bytes:
+    """What a picture file of that name holds, in the format of the suffix.
+
+    JPEG: quality 95 without chroma subsampling. WebP: without loss if it came so, else quality 95. 16 bits a channel
+    are kept in PNG and TIFF.
+
+    Raises:
+        ImageError: the format cannot hold the picture.
         ValueError: pixels are not finite, or alpha is of another size.
     """
     fmt = _format(path, picture)
@@ -111,10 +128,7 @@ def save_image(path: Path, picture: Picture) -> None:
     if fmt == "JPEG":
         metadata, _ = metadata.for_jpeg()
     try:
-        coded = encode(samples, fmt, metadata, picture.lossless)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as unfinished:
-            unfinished.write_bytes(coded)
+        return encode(samples, fmt, metadata, picture.lossless)
     except (OSError, ValueError, struct.error) as error:
         raise ImageError(f"{path}: cannot be written ({error}).") from error
 

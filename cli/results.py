@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..atomic import replacing
+from ..atomic import write_together
 from ..drawing import draw_faces, side_by_side
 from ..faces.crops import extract, plan_crops
 from ..faces.face import Face
@@ -17,7 +17,7 @@ from ..faces.resizing import resize_frames_to
 from ..pipeline import Done, Outcome, outcome_reasons, outcome_summary
 from .batches import UNWRITTEN, Batch, Failures
 from .console import say, warn
-from .images import ImageError, Picture, left_out, save_image
+from .images import ImageError, Picture, coded, left_out, save_image
 from .inputs import Job
 from .json_report import frame_described, outcome_described
 
@@ -48,7 +48,8 @@ def write_results(
 
 
 def write_result(job: Job, picture: Picture, pixels: Tensor, outcomes: Sequence[Outcome]) -> dict[str, object]:
-    """Writes one result and what is planned with it, and gives what the report says of it.
+    """Writes one result and what is planned with it, all or nothing, and gives what the report says of it. A result
+    alone would be left as it is when the same command comes once more, and the rest would never be there.
 
     Args:
         pixels: ``[H, W, 3]`` 0..1, of the picture or larger.
@@ -57,18 +58,20 @@ def write_result(job: Job, picture: Picture, pixels: Tensor, outcomes: Sequence[
         ImageError: as :func:`~.images.save_image`.
     """
     same = pixels.shape == picture.pixels.shape and torch.equal(pixels, picture.pixels)
-    if same:
-        # Nothing was done: not even the loss of another JPEG compression.
-        _copy(job)
-    else:
-        save_image(job.target, _at_size(picture, pixels))
-        for name in left_out(job.target, picture):
-            warn(f"{job.target}: is without the {name} of the picture, which is too long for a JPEG.")
+    # Where nothing was done: not even the loss of another JPEG compression.
+    files = {job.target: _content(job) if same else coded(job.target, _at_size(picture, pixels))}
     if job.comparison is not None:
         both = side_by_side([_resized(picture.pixels, pixels), pixels])
-        save_image(job.comparison, replace(picture, pixels=both, alpha=None))
+        files[job.comparison] = coded(job.comparison, replace(picture, pixels=both, alpha=None))
     if job.crops is not None:
-        _write_crops(job, picture, pixels, [outcome.face for outcome in outcomes if outcome.action == "restored"])
+        faces = [outcome.face for outcome in outcomes if outcome.action == "restored"]
+        files |= {path: coded(path, crop) for path, crop in _crops(job, picture, pixels, faces)}
+    try:
+        write_together(files)
+    except OSError as error:
+        raise ImageError(f"{job.target}: cannot be written ({error}).") from error
+    for name in () if same else left_out(job.target, picture):
+        warn(f"{job.target}: is without the {name} of the picture, which is too long for a JPEG.")
     height, width = picture.pixels.shape[:2]
     return frame_described(job.source, job.target, width, height, map(outcome_described, outcomes))
 
@@ -85,14 +88,11 @@ def draw(
     return True
 
 
-def _copy(job: Job) -> None:
-    """Raises ``ImageError`` where the disk does not take it; there is no half of a file then."""
+def _content(job: Job) -> bytes:
     try:
-        job.target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(job.target) as unfinished:
-            shutil.copyfile(job.source, unfinished)
+        return job.source.read_bytes()
     except OSError as error:
-        raise ImageError(f"{job.target}: cannot be written ({error}).") from error
+        raise ImageError(f"{job.source}: cannot be read once more ({error}).") from error
 
 
 def _at_size(picture: Picture, pixels: Tensor) -> Picture:
@@ -107,12 +107,12 @@ def _resized(pixels: Tensor, like: Tensor) -> Tensor:
     return resize_frames_to(pixels[None], *like.shape[:2])[0]
 
 
-def _write_crops(job: Job, picture: Picture, pixels: Tensor, faces: Sequence[Face]) -> None:
-    """The faces before and after, as aligned crops."""
+def _crops(job: Job, picture: Picture, pixels: Tensor, faces: Sequence[Face]) -> Iterator[tuple[Path, Picture]]:
+    """The faces before and after, as aligned crops, and what they are called."""
     height, width = picture.pixels.shape[:2]
     before = plan_crops([(0, face) for face in faces], _CROP, width, height, 1)
     after = before.on_frames_of(pixels.shape[1], pixels.shape[0])
     for index, face in enumerate(faces):
         seen = extract(picture.pixels[None], before.take([index])), extract(pixels[None], after.take([index]))
         for path, crop in zip(job.crops_of(face.index + 1), seen, strict=True):
-            save_image(path, Picture(crop[0], depth=picture.depth, metadata=picture.metadata))
+            yield path, Picture(crop[0], depth=picture.depth, metadata=picture.metadata)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 from importlib.abc import MetaPathFinder
+from itertools import count
 from pathlib import Path
 
 import cv2
@@ -42,6 +43,11 @@ def visage(data, tmp_path, upscaler_file, monkeypatch):
         return main(given)
 
     return run
+
+
+def saved(path: Path, pixels: torch.Tensor) -> Path:
+    save_image(path, Picture(pixels))
+    return path
 
 
 def test_a_folder_goes_in_and_the_same_folder_comes_out(visage, photograph, tmp_path, capsys) -> None:
@@ -297,12 +303,13 @@ def test_a_full_disk_leaves_no_half_of_a_file_that_was_only_copied(
     source = tmp_path / "in" / "empty.png"
     save_image(source, Picture(photograph[280:, :100]))
 
-    def full(source, target):
-        Path(target).write_bytes(Path(source).read_bytes()[:500])
+    def full(target, content):
+        with target.open("wb") as file:
+            file.write(content[:500])
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("shutil.copyfile", full)
+        patch.setattr(Path, "write_bytes", full)
         assert visage("restore", source) == 1
     assert "empty.png: cannot be written" in capsys.readouterr().err
     assert list((tmp_path / "out").iterdir()) == []
@@ -322,6 +329,48 @@ def test_a_picture_of_a_batch_that_cannot_be_written_takes_no_other_with_it(visa
     assert [Path(error["input"]).name for error in report["errors"]] == ["b.png"]
     assert {path.name[0] for path in (tmp_path / "crops").iterdir()} == {"a", "c"}
     assert all((tmp_path / "out" / name).is_file() for name in ("a.png", "c.png"))
+
+
+@pytest.mark.parametrize("step", ["write_bytes", "replace"])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_of_what_is_written_for_a_picture_all_is_there_or_nothing(
+    step, error, visage, photograph, tmp_path, monkeypatch
+) -> None:
+    source = saved(tmp_path / "in" / "a.png", photograph[:, :200])
+    arguments = ["--max-faces", 1, "--compare", "--crops", tmp_path / "out"]
+
+    def written() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+
+    assert visage("restore", source, *arguments) == 0
+    whole = written()
+    assert len(whole) == 4
+    real = getattr(Path, step)
+    for failing in range(len(whole)):
+        for name in whole:
+            (tmp_path / "out" / name).unlink(missing_ok=True)
+        calls = count()
+
+        def fail(path, given, failing=failing, calls=calls):
+            if next(calls) == failing:
+                raise error
+            return real(path, given)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, step, fail)
+            assert visage("restore", source, *arguments) in (1, 130)
+        assert written() == {}
+        # The same command once more makes up for it.
+        assert visage("restore", source, *arguments) == 0
+        assert written() == whole
+
+
+def test_a_name_that_leaves_no_room_for_a_comparison_is_told(visage, photograph, tmp_path, capsys) -> None:
+    source = saved(tmp_path / "in" / f"{'n' * 251}.png", photograph[:, :200])
+    assert visage("restore", source, "--compare") == 1
+    assert "File name too long" in capsys.readouterr().err
+    assert list((tmp_path / "out").glob("*")) == []
+    assert visage("restore", source) == 0
 
 
 def test_a_drawing_that_cannot_be_written_is_not_told_as_one(visage, photograph, tmp_path) -> None:
