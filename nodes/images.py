@@ -16,12 +16,15 @@ def frames_of(image: Tensor) -> Tensor:
     """An IMAGE as frames ``[B, H, W, 3 or 4]`` float32: the very tensor where it is that already.
 
     Raises:
-        ValueError: there is no picture in it, or it holds no picture.
+        ValueError: there is no picture in it, or it holds no picture, or one of whole numbers.
     """
     if image.ndim != 4 or image.shape[3] not in (3, 4):
         raise ValueError(f"Expected images [batch, height, width, 3 or 4], got {list(image.shape)}.")
     if image.numel() == 0:
         raise ValueError(f"There is no image in the batch: {list(image.shape)}. Check the node that made it.")
+    if not image.is_floating_point():
+        # Of 0..255, as they would be, faces put in at 0..1 were black.
+        raise ValueError(f"Expected images of numbers from 0 to 1, got {image.dtype}. Check the node that made them.")
     _check_numbers("Image", image)
     return image.float()
 

@@ -36,6 +36,12 @@ class Made(TorchDispatchMode):
         return made
 
 
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int64, torch.bool, torch.complex64])
+def test_images_that_do_not_hold_0_to_1_are_refused(images: ModuleType, kind: torch.dtype) -> None:
+    with pytest.raises(ValueError, match=f"from 0 to 1, got {kind}"):
+        images.frames_of(torch.ones(1, 4, 5, 3, dtype=kind))
+
+
 @pytest.mark.parametrize("kind", TYPES)
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), float("-inf")])
 def test_the_first_image_that_is_none_is_named(images: ModuleType, kind: torch.dtype, wrong: float) -> None:
