@@ -7,6 +7,7 @@ that order is the order of the widgets, which saved workflows rely on.
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -82,7 +83,12 @@ def settings_of(kind: type, only: Sequence[str] = ()) -> Iterator[Setting]:
 
 
 def build(kind: type[T], values: Mapping[str, Any]) -> T:
-    """A dataclass of settings from values by name; what is not named keeps its default. Other names are left alone."""
+    """A dataclass of settings from values by name; what is not named keeps its default. Other names are left alone.
+
+    Raises:
+        ValueError: a value is none that the setting takes. ComfyUI looks at those of widgets itself, but not at those
+            that come from a link.
+    """
     hints = typing.get_type_hints(kind)
     given: dict[str, Any] = {}
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
@@ -90,5 +96,23 @@ def build(kind: type[T], values: Mapping[str, Any]) -> T:
         if dataclasses.is_dataclass(hint):
             given[field.name] = build(typing.cast(type, hint), values)
         elif (name := field.metadata.get("setting", {}).get("name", field.name)) in values:
+            _check(name, hint, field.metadata.get("setting", {}), values[name])
             given[field.name] = values[name]
     return kind(**given)
+
+
+def _check(name: str, hint: Any, more: Mapping[str, Any], value: Any) -> None:
+    choices = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else more.get("choices", ())
+    if choices and value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, not {value!r}.")
+    if hint in (int, float):
+        _check_number(name, hint, more.get("low"), more.get("high"), value)
+
+
+def _check_number(name: str, kind: type, low: float | None, high: float | None, value: Any) -> None:
+    if not isinstance(value, int if kind is int else int | float):
+        raise ValueError(f"{name} must be a {'whole ' if kind is int else ''}number, not {value!r}.")
+    least, most = (-math.inf if low is None else low), (math.inf if high is None else high)
+    # NaN lies nowhere.
+    if not least <= value <= most:
+        raise ValueError(f"{name} must be from {least} to {most}, not {value}.")

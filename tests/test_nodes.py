@@ -253,6 +253,13 @@ def test_numbers_that_are_no_picture_are_never_pasted(pack: ModuleType, image: T
         pack.RestoreFaces.execute(image, **DEFAULTS, restorer=broken, detector=a_detector())
 
 
+@pytest.mark.parametrize("name", ["strength", "colour_match", "feather"])
+def test_settings_from_links_that_are_none_are_never_blended_with(pack: ModuleType, image: Tensor, name: str) -> None:
+    # ComfyUI compares what a widget holds with its limits, but not what comes from a link.
+    with pytest.raises(ValueError, match=f"{name} must be from"):
+        pack.RestoreFaces.execute(image, a_restorer(), a_detector(), **DEFAULTS | {name: float("nan")})
+
+
 def test_half_precision_in_and_out(pack: ModuleType, image: Tensor, management: ModuleType) -> None:
     management.args.fp16_intermediates = True
     half = image.half()

@@ -64,7 +64,7 @@ def settings(nodes: ModuleType, **more: Any) -> dict[str, Any]:
     """What the widgets say when nobody has touched them, but for a small crop and few steps."""
     schema = nodes.RefineFacesDiffusers.GET_SCHEMA()
     given = {one.id: one.default for one in schema.inputs if getattr(one, "default", None) is not None}
-    return given | {"guide_size": 32, "max_size": 48, "crop_factor": 1.5, "steps": 2, "noise_feather": 4} | more
+    return given | {"guide_size": 64, "max_size": 64, "crop_factor": 1.5, "steps": 2, "noise_feather": 4} | more
 
 
 def test_models_are_found_in_both_places_and_nowhere_else(nodes: ModuleType, places: Path) -> None:

@@ -379,7 +379,7 @@ def test_pixels_outside_the_mask_keep_their_bits_for_every_sampler_and_scheduler
         for scheduler in list(SCHEDULES)[: 6 if mode == "noise mask" else 4]:
             settings = build(
                 RefineSettings,
-                {"sampler": sampler, "scheduler": scheduler, "mode": mode, "steps": 1, "cfg": 1.0, "guide_size": 16}
+                {"sampler": sampler, "scheduler": scheduler, "mode": mode, "steps": 1, "cfg": 1.0, "guide_size": 64}
                 | {"crop_factor": 1.5, "feather": 2, "noise_feather": 3, "dilation": 0},
             )
             done = refine(frames, faces, refiner, HOST, settings, PromptSource("", ""))
