@@ -63,6 +63,9 @@ def download(url: str, target: Path, sha256: str | None, progress: Progress | No
         raise DownloadError(f"{url}: no connection ({error.reason}).") from error
     except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
         raise DownloadError(f"{url}: the connection broke ({error or type(error).__name__}). {_go_on(part)}") from error
+    except ValueError as error:
+        # A length that is no number, or the address that it is moved to is none.
+        raise DownloadError(f"{url}: the server's answer makes no sense ({error}).") from error
     except OSError as error:
         raise DownloadError(f"{target} cannot be written: {error.strerror or error}. {_go_on(part)}") from error
 

@@ -22,6 +22,7 @@ class Site:
     ranges: bool = True
     cut_at: int | None = None
     redirect_to: str = ""
+    length: str = ""
     asked: list[str | None] = field(default_factory=list)
 
 
@@ -47,7 +48,7 @@ def site() -> Iterator[Site]:
                 return
             self.send_response(206 if start else 200)
             self.send_header("Content-Type", "text/html" if self.path == "/page" else "application/octet-stream")
-            self.send_header("Content-Length", str(len(CONTENT) - start))
+            self.send_header("Content-Length", state.length or str(len(CONTENT) - start))
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}")
             self.end_headers()
@@ -173,6 +174,17 @@ def test_errors_of_the_server_and_of_the_network_are_plain(site: Site, tmp_path:
     with pytest.raises(DownloadError, match="no connection"):
         download("http://127.0.0.1:9/a.pth", tmp_path / "a.pth", SHA256)
     assert not (tmp_path / "a.pth").exists()
+
+
+def test_answers_that_make_no_sense_are_told(site: Site, tmp_path: Path) -> None:
+    for address in ("https://[bad", f"https://{'a' * 70}.example/file"):
+        site.redirect_to = address
+        with pytest.raises(DownloadError, match="makes no sense"):
+            download(f"{site.url}/moved", tmp_path / "a.pth", SHA256)
+    site.length, site.cut_at = "long", 0
+    with pytest.raises(DownloadError, match="makes no sense"):
+        download(f"{site.url}/file", tmp_path / "a.pth", SHA256)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_told(site: Site, tmp_path: Path) -> None:
