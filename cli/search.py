@@ -50,6 +50,8 @@ class Search:
                 yield found
         except PermissionError as error:
             self._not_entered(error, Path(given).parent)
+        except OSError as error:  # a name that is too long, a drive that is gone
+            self._complain(f"{given}: cannot be looked at ({error.strerror}).")
         else:
             if nothing:
                 self._complain(_nothing_at(given))

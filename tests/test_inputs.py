@@ -323,3 +323,10 @@ def test_a_folder_for_results_that_takes_no_files_is_told_before_the_work(
     assert names(plan([str(folder / "a.png")], out).jobs, out) == ["a.png"]
     touch(out, "x/b.png")
     assert names(plan([str(folder)], out).jobs, out) == ["a.png"]
+
+
+def test_a_name_that_is_too_long_does_not_stop_the_others(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    todo = find(["n" * 300, str(tmp_path / "a.png")])
+    assert [job.source for job in todo.jobs] == [tmp_path / "a.png"]
+    assert todo.problems == (f"{'n' * 300}: cannot be looked at (File name too long).",)
