@@ -80,13 +80,19 @@ def work_shown(
 
     Returns:
         What ``ui`` of a node's output takes. ``images`` is for the classic canvas, which cannot draw ComfyUI's widget.
+        Where the disk does not take the images, the text says so instead.
     """
     shown: dict[str, Any] = dict(report.as_dict())
     changed = [frame for frame, faces in enumerate(outcomes) if any(outcome.action != "skipped" for outcome in faces)]
     if changed:
         first = changed[: views.PREVIEW_FRAMES]
         pictures = views.before_and_after(before[first], after[first])
-        one, two = (list(ui.PreviewImage(picture, cls=node).as_dict()["images"]) for picture in pictures)
+        try:
+            one, two = (list(ui.PreviewImage(picture, cls=node).as_dict()["images"]) for picture in pictures)
+        except OSError as error:
+            # The work of minutes is not given up for a picture of it.
+            (text,) = shown["text"]
+            return shown | {"text": (f"{text}\nBefore and after cannot be saved for showing them ({error}).",)}
         pairs = [each for pair in zip(one, two, strict=True) for each in pair]
         shown |= {"a_images": one, "b_images": two, "images": pairs}
     return shown

@@ -260,6 +260,28 @@ def test_settings_from_links_that_are_none_are_never_blended_with(pack: ModuleTy
         pack.RestoreFaces.execute(image, a_restorer(), a_detector(), **DEFAULTS | {name: float("nan")})
 
 
+def test_a_full_disk_takes_the_view_of_the_work_and_not_the_work(
+    pack: ModuleType, image: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from comfy_api.latest import ui
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    def run() -> Any:
+        return pack.RestoreFaces.execute(image, **DEFAULTS, restorer=a_restorer(), detector=a_detector())
+
+    expected = run()
+    monkeypatch.setattr(ui, "PreviewImage", full)
+    done = run()
+    assert same(done.result[0], expected.result[0])
+    assert done.result[2] == expected.result[2]
+    (told,) = done.ui["text"]
+    assert told.startswith(done.result[2])
+    assert "No space left on device" in told
+    assert done.ui.keys() == {"text"}
+
+
 def test_half_precision_in_and_out(pack: ModuleType, image: Tensor, management: ModuleType) -> None:
     management.args.fp16_intermediates = True
     half = image.half()
