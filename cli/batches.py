@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +15,8 @@ from ..pipeline import RefinementError, RestorationError
 from .console import warn
 from .images import ImageError, Picture, check_format, load_image
 from .inputs import Job, Plan
+
+R = TypeVar("R")
 
 # What may come of working on pictures, besides results.
 UNDONE = (ValueError, RuntimeError, MemoryError, InvalidOutputError, RestorationError, RefinementError)
@@ -58,10 +61,6 @@ class Failures:
         source, reason = str(job.source), _told(error)
         self.reasons[source] = reason
         warn(reason if reason.startswith(f"{source}:") else f"{source}: {reason}")
-
-    def add_all(self, jobs: Iterable[Job], error: Exception) -> None:
-        for job in jobs:
-            self.add(job, error)
 
     def complain(self, problem: str) -> None:
         self.problems.append(problem)
@@ -119,6 +118,23 @@ def batches(todo: Plan, size: int, failures: Failures, *, written: bool = True) 
             waiting = []
     if waiting:
         yield _batch(waiting)
+
+
+def worked(batch: Batch, work: Callable[[Batch], R], failures: Failures) -> Iterator[tuple[Batch, R]]:
+    """What comes of a batch. Where that fails, what comes of each of its pictures alone, so that none takes others with
+    it; those that fail alone, too, are left out and told."""
+    try:
+        done = work(batch)
+    except UNDONE as error:
+        if len(batch.jobs) == 1:
+            failures.add(batch.jobs[0], error)
+            return
+    else:
+        yield batch, done
+        return
+    # Outside the handler, whose exception keeps the tensors of the failed attempt alive.
+    for job, picture in zip(batch.jobs, batch.pictures, strict=True):
+        yield from worked(Batch((job,), (picture,)), work, failures)
 
 
 def _batch(pairs: Sequence[tuple[Job, Picture]]) -> Batch:

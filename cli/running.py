@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,11 +15,13 @@ from ..faces.described import counted
 from ..faces.face import Face
 from ..models.host import TorchHost
 from ..pipeline import Done, Outcome
-from .batches import UNDONE, batches, begin
+from .batches import Batch, batches, begin, worked
 from .console import say, say_to_reader
 from .inputs import Plan
 from .json_report import frame_described, reporting
 from .results import draw, write_results
+
+R = TypeVar("R")
 
 
 class Worked(Protocol):
@@ -34,7 +37,7 @@ class Worked(Protocol):
 def work_through(
     todo: Plan, size: int, work: Callable[[Tensor], Worked], done: Done, host: TorchHost, report: Path | None
 ) -> int:
-    """Has all pictures worked on. A batch on which that fails is left out and told.
+    """Has all pictures worked on. Those on which that fails are left out and told.
 
     Args:
         size: pictures of a batch, at most.
@@ -49,13 +52,8 @@ def work_through(
     progress = host.progress(max(len(todo.jobs), 1), "pictures")
     with reporting(report, todo, failures) as told:
         for batch in batches(todo, size, failures):
-            try:
-                with torch.inference_mode():
-                    worked = work(batch.frames)
-            except UNDONE as error:
-                failures.add_all(batch.jobs, error)
-            else:
-                told.extend(write_results(batch, worked.frames, worked.outcomes, done, failures))
+            for part, what in worked(batch, partial(_on_frames, work), failures):
+                told.extend(write_results(part, what.frames, what.outcomes, done, failures))
             progress.advance(len(batch.jobs))
     return failures.code
 
@@ -79,7 +77,8 @@ class Seen:
 def look_through(
     todo: Plan, size: int, look: Callable[[Tensor], Sequence[Seen]], drawing: bool, report: Path | None
 ) -> int:
-    """Has all pictures looked at, and tells and draws what is seen. A batch on which that fails is left out and told.
+    """Has all pictures looked at, and tells and draws what is seen. Those on which
+    that fails are left out and told.
 
     Args:
         size: pictures of a batch, at most.
@@ -95,14 +94,14 @@ def look_through(
     tell = say if drawing or report is not None else say_to_reader
     with reporting(report, todo, failures) as told:
         for batch in batches(todo, size, failures, written=drawing):
-            try:
-                with torch.inference_mode():
-                    seen = look(batch.frames)
-            except UNDONE as error:
-                failures.add_all(batch.jobs, error)
-                continue
-            for job, picture, one in zip(batch.jobs, batch.pictures, seen, strict=True):
-                tell("\n".join([f"{job.source}: {counted(len(one.faces))}", *one.lines]))
-                drawn = drawing and draw(job, picture, one.faces, failures, one.captions)
-                told.append(frame_described(job.source, job.target if drawn else None, *batch.size, one.data))
+            for part, seen in worked(batch, partial(_on_frames, look), failures):
+                for job, picture, one in zip(part.jobs, part.pictures, seen, strict=True):
+                    tell("\n".join([f"{job.source}: {counted(len(one.faces))}", *one.lines]))
+                    drawn = drawing and draw(job, picture, one.faces, failures, one.captions)
+                    told.append(frame_described(job.source, job.target if drawn else None, *part.size, one.data))
     return failures.code
+
+
+@torch.inference_mode()
+def _on_frames(work: Callable[[Tensor], R], batch: Batch) -> R:
+    return work(batch.frames)

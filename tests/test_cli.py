@@ -331,6 +331,31 @@ def test_a_picture_of_a_batch_that_cannot_be_written_takes_no_other_with_it(visa
     assert all((tmp_path / "out" / name).is_file() for name in ("a.png", "c.png"))
 
 
+@pytest.mark.parametrize("command", ["restore", "detect", "report"])
+def test_a_picture_of_a_batch_that_fails_takes_no_other_with_it(
+    command, visage, photograph, tmp_path, monkeypatch, capsys
+) -> None:
+    from visage.models.detectors import Detector
+
+    for name in ("a.png", "b.png", "c.png"):
+        saved(tmp_path / "in" / name, photograph[:, :200] * (0.5 if name == "b.png" else 1))
+    dark = load_image(tmp_path / "in" / "b.png").pixels
+    detect = Detector.detect
+
+    def short(self, frames, settings=None):
+        if any(torch.equal(frame, dark) for frame in frames):
+            raise MemoryError("no room")
+        return detect(self, frames, settings)
+
+    monkeypatch.setattr(Detector, "detect", short)
+    report_file = tmp_path / "report.json"
+    assert visage(command, tmp_path / "in", "--batch", 3, "--report", report_file) == 1
+    report = json.loads(report_file.read_text())
+    assert [Path(frame["input"]).name for frame in report["frames"]] == ["a.png", "c.png"]
+    assert [(Path(each["input"]).name, each["error"]) for each in report["errors"]] == [("b.png", "no room")]
+    assert capsys.readouterr().err.count("no room") == 1
+
+
 @pytest.mark.parametrize("step", ["write_bytes", "replace"])
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
 def test_of_what_is_written_for_a_picture_all_is_there_or_nothing(
