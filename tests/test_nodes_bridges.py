@@ -204,6 +204,18 @@ def payload(count: int = 1, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
+@pytest.mark.parametrize("what", ["landmarks_xy", "bbox_xyxy"])
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_landmarks_that_are_no_numbers_are_refused(pack: ModuleType, what: str, wrong: float) -> None:
+    given = payload(2)
+    found = given["frames"][0][0]
+    values = np.array(found[what], dtype=np.float32)
+    values.flat[66 % values.size] = wrong  # of the points, the corner of an eye
+    found[what] = values
+    with pytest.raises(ValueError, match="landmarks holds values that are no numbers"):
+        faces_from(pack, landmarks=given)
+
+
 def test_five_landmarks_come_from_the_mesh(pack: ModuleType) -> None:
     faces = faces_from(pack, landmarks=payload(2))
     assert len(faces.frames) == 2

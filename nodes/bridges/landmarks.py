@@ -5,6 +5,8 @@ Their node samples pictures with whole numbers at the centres of pixels, as Visa
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -26,7 +28,7 @@ def faces_of_landmarks(landmarks: Mapping[str, Any], width: int, height: int, co
     """The faces of FACE_LANDMARKS, with five landmarks and the oval of the face as outline.
 
     Raises:
-        ValueError: it was made from images of another size or another number.
+        ValueError: it was made from images of another size or another number, or its numbers are not finite.
     """
     tall, wide = landmarks["image_size"]
     frames = landmarks["frames"]
@@ -49,6 +51,8 @@ def _face(found: Mapping[str, Any], ring: list[int]) -> Face:
     four, five = (points[at] for at in _MOUTH_CORNERS)
     five_points = (one, two, points[_NOSE_TIP], four, five)
     left, top, right, bottom = (float(value) for value in found["bbox_xyxy"])
+    if not all(map(math.isfinite, (left, top, right, bottom, *itertools.chain(*points)))):
+        raise ValueError("A face of the landmarks holds values that are no numbers. Check the node that made them.")
     return Face(
         (left, top, right, bottom),
         score=score_of(found["score"]),
