@@ -137,7 +137,7 @@ def _brightness(images: Tensor) -> Tensor:
 
 def without_blocks(lost: Tensor, side: int) -> Tensor:
     """Fine detail ``[h, w, 3]`` that is no stronger beside the borders of JPEG blocks than within the blocks, area by
-    area of ``side`` pixels; the very tensor where no blocks show.
+    area of ``side`` pixels; nothing is changed where no blocks show.
 
     The picture may have been cut since it was compressed, so the borders are looked for: they are where most is lost.
     """
@@ -146,8 +146,9 @@ def without_blocks(lost: Tensor, side: int) -> Tensor:
         return lost
     size = brightness.abs().sqrt_()
     (across, column), (down, row) = _unevenness(size.mean(0)), _unevenness(size.mean(1))
-    shown = float(((across + down) / 2 - _UNEVEN) / _MORE_UNEVEN)
-    if not shown > 0:
+    shown = (((across + down) / 2 - _UNEVEN) / _MORE_UNEVEN).clamp_(0, 1)
+    # A GPU is not asked: its answer would have to be waited for.
+    if lost.device.type == "cpu" and shown == 0:
         return lost
     x, y = (torch.arange(length, device=lost.device) for length in (lost.shape[1], lost.shape[0]))
     border = (((x - column) % _BLOCK < 2) | ((y - row) % _BLOCK < 2)[:, None]).to(lost.dtype)
@@ -158,7 +159,7 @@ def without_blocks(lost: Tensor, side: int) -> Tensor:
     )
     excess = 1 - (within / beside.clamp_min(torch.finfo(beside.dtype).tiny)).clamp_(0, 1).sqrt_()
     excess = F.interpolate(excess, brightness.shape, mode="bilinear")[0, 0]
-    return lost * (1 - excess * border * min(shown, 1.0))[..., None]
+    return lost * (1 - excess * border * shown)[..., None]
 
 
 def _unevenness(sizes: Tensor) -> tuple[Tensor, Tensor]:
