@@ -64,7 +64,7 @@ def _advice(error: Exception) -> str:
     return f"Install it with: {pip_install(PACKAGES.get(missing, (missing, ''))[0])}"
 
 
-def unusable() -> list[str]:
+def package_problems() -> list[str]:
     """What lacks or breaks which package, a line for each, and how to install all that are missing."""
     said, missing = [], []
     for name, (package, purpose) in PACKAGES.items():

@@ -6,7 +6,7 @@ import logging
 
 from comfy_api.latest import ComfyExtension, io
 
-from ..models.packages import unusable
+from ..models.packages import package_problems
 from . import folders
 from .convert import FacesFrom, FacesTo
 from .crops import CropFaces, PasteFaces
@@ -48,7 +48,7 @@ class VisageExtension(ComfyExtension):
 
     async def on_load(self) -> None:
         folders.register()
-        for line in unusable():
+        for line in package_problems():
             logging.warning("Visage: %s", line)
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:

@@ -16,7 +16,7 @@ from visage.models.detectors.retinaface import build_retinaface
 from visage.models.detectors.yolo_files import YoloFile, YoloLayout, build_yolo
 from visage.models.embedders.loading import load_network as load_embedder
 from visage.models.host import TorchHost
-from visage.models.packages import needed_by, pip_install, unusable
+from visage.models.packages import needed_by, package_problems, pip_install
 from visage.models.parsers.loading import ARCHITECTURES
 from visage.models.refiners.diffusers_engine import load_inpainter
 from visage.models.restorers.loading import load_network as load_restorer
@@ -121,14 +121,14 @@ def test_the_command_keeps_what_comfyui_has(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_nothing_is_said_where_all_is_there() -> None:
-    assert unusable() == []
+    assert package_problems() == []
 
 
 def test_what_is_missing_is_told_at_the_start(unusable_package: Callable[..., None]) -> None:
     there = importlib.util.find_spec
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(importlib.util, "find_spec", lambda name: None if name in ("facexlib", "cv2") else there(name))
-        lines = unusable()
+        lines = package_problems()
     assert lines[0] == "The package opencv-python is not installed: all work on pixels will not run."
     assert lines[1].startswith("The package facexlib is not installed: RetinaFace, ")
     assert "-m pip install opencv-python facexlib " in lines[2]
@@ -137,7 +137,7 @@ def test_what_is_missing_is_told_at_the_start(unusable_package: Callable[..., No
 
 def test_an_opencv_that_lacks_a_library_is_told_at_the_start(unusable_package: Callable[..., None]) -> None:
     unusable_package(broken="cv2")
-    assert unusable() == [f"OpenCV cannot be loaded ({LIBRARY}): all work on pixels will not run."]
+    assert package_problems() == [f"OpenCV cannot be loaded ({LIBRARY}): all work on pixels will not run."]
 
 
 def test_an_old_pytorch_is_not_taken_for_a_damaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
