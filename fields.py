@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -110,7 +111,8 @@ def _check(name: str, hint: Any, more: Mapping[str, Any], value: Any) -> None:
 
 
 def _check_number(name: str, kind: type, low: float | None, high: float | None, value: Any) -> None:
-    if not isinstance(value, int if kind is int else int | float):
+    is_number = isinstance(value, numbers.Integral if kind is int else numbers.Real)
+    if not is_number:
         raise ValueError(f"{name} must be a {'whole ' if kind is int else ''}number, not {value!r}.")
     least, most = (-math.inf if low is None else low), (math.inf if high is None else high)
     # NaN lies nowhere.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from visage.faces.selection import PickSettings, SelectSettings
 from visage.fields import Setting, build, settings_of
@@ -39,6 +40,11 @@ def test_numbers_beyond_the_limits_are_refused(kind: type, setting: Setting) -> 
     for value in (*wrong, 0.5) if setting.kind is int else wrong:
         with pytest.raises(ValueError, match=f"^{setting.name} must be "):
             build(kind, {setting.name: value})
+
+
+@pytest.mark.parametrize(("kind", "setting"), NUMBERS)
+def test_numbers_of_numpy_are_numbers(kind: type, setting: Setting) -> None:
+    build(kind, {setting.name: (np.int64 if setting.kind is int else np.float32)(setting.low)})
 
 
 @pytest.mark.parametrize(("kind", "setting"), CHOICES)
