@@ -19,6 +19,7 @@ from .batches import Batch, batches, begin, worked
 from .console import say, say_to_reader
 from .inputs import Plan
 from .json_report import frame_described, reporting
+from .overlap import ahead, behind
 from .results import draw, write_results
 
 R = TypeVar("R")
@@ -50,10 +51,14 @@ def work_through(
     """
     failures = begin(todo)
     progress = host.progress(max(len(todo.jobs), 1), "pictures")
-    with reporting(report, todo, failures) as told:
-        for batch in batches(todo, size, failures):
+    with reporting(report, todo, failures) as told, behind() as then:
+
+        def write(part: Batch, what: Worked) -> None:
+            told.extend(write_results(part, what.frames, what.outcomes, done, failures))
+
+        for batch in ahead(batches(todo, size, failures)):
             for part, what in worked(batch, partial(_on_frames, work), failures):
-                told.extend(write_results(part, what.frames, what.outcomes, done, failures))
+                then(partial(write, part, what))
             progress.advance(len(batch.jobs))
     return failures.code
 
@@ -77,8 +82,7 @@ class Seen:
 def look_through(
     todo: Plan, size: int, look: Callable[[Tensor], Sequence[Seen]], drawing: bool, report: Path | None
 ) -> int:
-    """Has all pictures looked at, and tells and draws what is seen. Those on which
-    that fails are left out and told.
+    """Has all pictures looked at, and tells and draws what is seen. Those on which that fails are left out and told.
 
     Args:
         size: pictures of a batch, at most.
@@ -92,13 +96,17 @@ def look_through(
     failures = begin(todo)
     # Without files there is nothing to go on for where nobody reads.
     tell = say if drawing or report is not None else say_to_reader
-    with reporting(report, todo, failures) as told:
-        for batch in batches(todo, size, failures, written=drawing):
+    with reporting(report, todo, failures) as told, behind() as then:
+
+        def write(part: Batch, seen: Sequence[Seen]) -> None:
+            for job, picture, one in zip(part.jobs, part.pictures, seen, strict=True):
+                tell("\n".join([f"{job.source}: {counted(len(one.faces))}", *one.lines]))
+                drawn = drawing and draw(job, picture, one.faces, failures, one.captions)
+                told.append(frame_described(job.source, job.target if drawn else None, *part.size, one.data))
+
+        for batch in ahead(batches(todo, size, failures, written=drawing)):
             for part, seen in worked(batch, partial(_on_frames, look), failures):
-                for job, picture, one in zip(part.jobs, part.pictures, seen, strict=True):
-                    tell("\n".join([f"{job.source}: {counted(len(one.faces))}", *one.lines]))
-                    drawn = drawing and draw(job, picture, one.faces, failures, one.captions)
-                    told.append(frame_described(job.source, job.target if drawn else None, *part.size, one.data))
+                then(partial(write, part, seen))
     return failures.code
 
 
