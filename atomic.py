@@ -33,24 +33,20 @@ def write_together(files: Mapping[Path, bytes]) -> None:
     Raises:
         OSError: the disk does not take one of them.
     """
-    new = [target for target in files if not target.exists()]
     unfinished = {target: _beside(target) for target in files}
-    moved: list[Path] = []
+    new: list[Path] = []
     try:
         for target, content in files.items():
             target.parent.mkdir(parents=True, exist_ok=True)
             unfinished[target].write_bytes(content)
         for target, written in unfinished.items():
-            moved.append(target)
+            if not target.exists():
+                new.append(target)
             written.replace(target)
-    except BaseException:
-        for target in moved:
-            if target in new:
-                target.unlink(missing_ok=True)
-        raise
+        new.clear()
     finally:
-        for written in unfinished.values():
-            written.unlink(missing_ok=True)
+        for path in (*new, *unfinished.values()):
+            path.unlink(missing_ok=True)
 
 
 def _beside(target: Path) -> Path:
