@@ -88,6 +88,14 @@ def _tell_existing(path: Path) -> None:
     warn(f"{path} is there already. Add --overwrite to replace it.")
 
 
+def is_done(job: Job, todo: Plan) -> bool:
+    """Whether another program has written a result in the meantime that is to stay, which is told."""
+    there = None if todo.overwrite else next((path for path in job.files if path.exists()), None)
+    if there is not None:
+        _tell_existing(there)
+    return there is not None
+
+
 def batches(todo: Plan, size: int, failures: Failures, *, written: bool = True) -> Iterator[Batch]:
     """Reads pictures in their order, and gives neighbours of the same size together, ``size`` at most.
 
@@ -98,9 +106,7 @@ def batches(todo: Plan, size: int, failures: Failures, *, written: bool = True) 
     """
     waiting: list[tuple[Job, Picture]] = []
     for job in todo.jobs:
-        there = None if todo.overwrite else next((path for path in job.files if path.exists()), None)
-        if there is not None:
-            _tell_existing(there)
+        if is_done(job, todo):
             continue
         try:
             picture = load_image(job.source)

@@ -15,10 +15,10 @@ from ..faces.crops import extract, plan_crops
 from ..faces.face import Face
 from ..faces.resizing import resize_frames_to
 from ..pipeline import Done, Outcome, outcome_reasons, outcome_summary
-from .batches import UNWRITTEN, Batch, Failures
+from .batches import UNWRITTEN, Batch, Failures, is_done
 from .console import say, warn
 from .images import ImageError, Picture, coded, left_out, save_image
-from .inputs import Job
+from .inputs import Job, Plan
 from .json_report import frame_described, outcome_described
 
 # Side of the aligned crops of faces.
@@ -26,17 +26,20 @@ _CROP = 512
 
 
 def write_results(
-    batch: Batch, frames: Tensor, outcomes: Sequence[Sequence[Outcome]], done: Done, failures: Failures
+    todo: Plan, batch: Batch, frames: Tensor, outcomes: Sequence[Sequence[Outcome]], done: Done, failures: Failures
 ) -> Iterator[dict[str, object]]:
     """Writes what came of a batch, tells how many faces that were, and gives what the report says of each picture.
 
-    A picture that cannot be written is among the failures, and the others are written.
+    A picture that cannot be written is among the failures, and the others are written. One whose result another program
+    has written in the meantime is left out.
 
     Args:
         frames: ``[B, H, W, 3]`` 0..1, of the pictures or larger.
         done: what is said of faces that were worked on.
     """
     for index, (job, picture) in enumerate(zip(batch.jobs, batch.pictures, strict=True)):
+        if is_done(job, todo):
+            continue
         try:
             told = write_result(job, picture, frames[index], outcomes[index])
         except UNWRITTEN as error:

@@ -15,7 +15,7 @@ from ..faces.described import counted
 from ..faces.face import Face
 from ..models.host import TorchHost
 from ..pipeline import Done, Outcome
-from .batches import Batch, batches, begin, worked
+from .batches import Batch, batches, begin, is_done, worked
 from .console import say, say_to_reader
 from .inputs import Plan
 from .json_report import frame_described, reporting
@@ -54,7 +54,7 @@ def work_through(
     with reporting(report, todo, failures) as told, behind() as then:
 
         def write(part: Batch, what: Worked) -> None:
-            told.extend(write_results(part, what.frames, what.outcomes, done, failures))
+            told.extend(write_results(todo, part, what.frames, what.outcomes, done, failures))
 
         for batch in ahead(batches(todo, size, failures)):
             for part, what in worked(batch, partial(_on_frames, work), failures):
@@ -101,7 +101,7 @@ def look_through(
         def write(part: Batch, seen: Sequence[Seen]) -> None:
             for job, picture, one in zip(part.jobs, part.pictures, seen, strict=True):
                 tell("\n".join([f"{job.source}: {counted(len(one.faces))}", *one.lines]))
-                drawn = drawing and draw(job, picture, one.faces, failures, one.captions)
+                drawn = drawing and not is_done(job, todo) and draw(job, picture, one.faces, failures, one.captions)
                 told.append(frame_described(job.source, job.target if drawn else None, *part.size, one.data))
 
         for batch in ahead(batches(todo, size, failures, written=drawing)):
