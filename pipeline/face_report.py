@@ -14,7 +14,7 @@ from ..faces.pose import pitch_of, roll_of_face, yaw_of
 from ..faces.quality import FaceQuality, face_qualities
 from ..models.embedders import Embedder
 from ..models.host import Progress
-from .blending import check_enlargement
+from .fitting import check_enlargement
 
 # How many crops are held at once.
 _GROUP = 64

@@ -17,8 +17,9 @@ from ..faces.windows import look, look_at_mask, part_of
 from ..models.host import Host
 from ..models.refiners import Refiner
 from ..models.restorers import RestoreOptions, Restorer
-from .blending import BlendSettings, fitting_region
+from .blending import BlendSettings
 from .edges import edges_of
+from .fitting import fitting_region
 from .outcome import Outcome
 from .refine_painting import Painter
 from .refine_plan import Plan, PromptSource, plan_frame

@@ -13,7 +13,7 @@ from ..faces.memory import zeros
 from ..faces.region_layers import Layer, layers_of
 from ..models.host import Host
 from ..models.parsers import Parser
-from .blending import fitting_region
+from .fitting import fitting_region
 from .parsing import parsed_regions
 from .region_settings import RegionSettings, check_regions
 

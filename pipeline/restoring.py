@@ -19,15 +19,8 @@ from ..models.host import Host, Progress
 from ..models.inference import InvalidOutputError, unusable
 from ..models.parsers import Parser
 from ..models.restorers import Restorer
-from .blending import (
-    TOGETHER,
-    check_enlargement,
-    fitting_region,
-    in_given_colours,
-    patches_of,
-    places_beside,
-    reaches,
-)
+from .blending import TOGETHER, in_given_colours, patches_of, places_beside, reaches
+from .fitting import check_enlargement, fitting_region
 from .outcome import Outcome
 from .parsing import check_parser, parsed_faces
 from .progress import Share
