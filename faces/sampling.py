@@ -126,9 +126,11 @@ def area_resize(image: Tensor, height: int, width: int) -> Tensor:
         import cv2
 
         # OpenCV's own error for a lack of memory is known to nobody for one, so the memory is not left to it.
-        shrunk = np.empty((height, width, image.shape[2]), np.float32)
-        cv2.resize(image.numpy(), (width, height), dst=shrunk, interpolation=cv2.INTER_AREA)
-        return torch.from_numpy(shrunk)
+        pixels = image.numpy()
+        shrunk = np.empty((height, width, image.shape[2]), pixels.dtype)
+        return torch.from_numpy(cv2.resize(pixels, (width, height), dst=shrunk, interpolation=cv2.INTER_AREA)).reshape(
+            height, width, image.shape[2]
+        )
     across = _area_weights(image.shape[1], width, image.device)
     down = _area_weights(image.shape[0], height, image.device)
     return torch.einsum("yh,hwc,xw->yxc", down, image, across)

@@ -127,6 +127,14 @@ def test_a_shift_by_whole_pixels_copies(generator) -> None:
     assert torch.allclose(shifted, picture[7:17, 5:17], atol=1e-5)
 
 
+@pytest.mark.parametrize("channels", [1, 3, 5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.uint8])
+def test_every_kind_of_number_is_shrunk(generator, channels: int, dtype: torch.dtype) -> None:
+    picture = (255 * torch.rand(60, 80, channels, generator=generator)).to(dtype)
+    means = picture.double().reshape(20, 3, 20, 4, channels).mean((1, 3))
+    assert float((area_resize(picture, 20, 20).double() - means).abs().max()) < (1 if dtype == torch.uint8 else 1e-4)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
 def test_a_lack_of_memory_while_shrinking_is_one() -> None:
     # OpenCV has an error of its own for it.
