@@ -39,7 +39,7 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--models", metavar="DIR", type=folder, action="append", default=[], help="look for weights here first"
     )
-    parser.add_argument("--device", metavar="D", help="cuda, cuda:1, mps or cpu; default: the best there is")
+    parser.add_argument("--device", metavar="D", help="cuda, cuda:1, xpu, mps or cpu; default: the best there is")
     parser.add_argument(
         "--batch", metavar="N", type=number(int, 1), default=1, help="pictures of one size that are read at once"
     )

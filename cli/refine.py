@@ -33,10 +33,10 @@ from .setting_options import add_settings, settings_from
 
 # Of settings that elsewhere go with what is connected to a node.
 _TEXTS = {
-    "prompt": "What the faces shall be. [SEP] between the prompts of several faces, [SKIP] leaves one out.",
-    "negative_prompt": "What they shall not be.",
-    "restore": "When --restorer works, if it is given.",
-    "fidelity": "Of --restorer, where it knows one.",
+    "prompt": "The prompt for the faces. [SEP] separates the prompts of several faces, [SKIP] leaves a face as it is.",
+    "negative_prompt": "The negative prompt for the faces.",
+    "restore": "Whether --restorer works before or after the faces are repainted.",
+    "fidelity": "Fidelity of --restorer, if it has that setting.",
 }
 
 

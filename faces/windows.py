@@ -86,15 +86,15 @@ class WindowSettings:
 
     guide_size: int = setting(
         1024,
-        "The size at which the model draws: the shorter side of a smaller crop is enlarged to it, as far as max_size "
-        "lets the longer one. 1024 for SDXL and later; 768 for SD 1.5.",
+        "The resolution at which the model draws: smaller crops are enlarged until their shorter side has it or their "
+        "longer side reaches max_size. 1024 for SDXL and later; 768 for SD 1.5.",
         low=64,
         high=4096,
         step=8,
     )
     crop_factor: float = setting(
         3.0,
-        "How much around the face the model sees: sides of the crop over sides of the face.",
+        "How much of the surroundings the model sees: the crop is this many times as wide and high as the face.",
         low=1.0,
         high=20.0,
         step=0.1,
@@ -109,15 +109,17 @@ class WindowSettings:
     )
     guide_by: Literal["face", "crop"] = setting(
         "crop",
-        "crop: guide_size is that of the whole crop. face: that of the face in it, which takes a lower crop_factor or "
-        "a higher max_size.",
+        "crop: guide_size applies to the whole crop. face: to the face in it, which needs a lower crop_factor or a "
+        "higher max_size.",
         advanced=True,
     )
-    padding: int = setting(0, "Pixels of the image added on each side of the crop.", low=0, high=1024, advanced=True)
-    upright: bool = setting(True, "Turn faces that lie on their side upright while they are repainted.", advanced=True)
+    padding: int = setting(0, "Pixels of the image added to each side of the crop.", low=0, high=1024, advanced=True)
+    upright: bool = setting(
+        True, "Turn faces upright while they are repainted, if they are tilted by 15 degrees or more.", advanced=True
+    )
     shrink: bool = setting(
         False,
-        "Shrink what is larger than guide_size to it. Without this, large faces are repainted at their own size.",
+        "Shrink crops that are larger than guide_size to it. When off, large faces are repainted at their own size.",
         advanced=True,
     )
 

@@ -19,8 +19,8 @@ def chosen_outputs(taken: str) -> list[io.Output]:
     """
     return [
         FacesSocket.Output("faces", tooltip=taken),
-        FacesSocket.Output("others", tooltip="The faces that were left out, in the order in which they came."),
-        io.String.Output("report", tooltip="How many were taken, and of each of the others why it was not."),
+        FacesSocket.Output("others", tooltip="The faces that were left out, in their original order."),
+        io.String.Output("report", tooltip="How many were taken, and why each of the others was not."),
         io.Int.Output("number", tooltip="Number of faces taken, in all images together."),
     ]
 

@@ -131,7 +131,7 @@ class FacesTo(io.ComfyNode):
             node_id="VisageFacesTo",
             display_name="Faces to Boxes, SEGS, Mask",
             category="Visage",
-            description="Makes of faces what other nodes take: bounding boxes, SEGS of the Impact Pack, a mask.",
+            description="Converts faces to what other nodes take: bounding boxes, SEGS of the Impact Pack, a mask.",
             search_aliases=["faces to bbox", "faces to segs", "faces to mask", "impact pack", "face mask", "sam3"],
             inputs=[
                 FacesSocket.Input("faces", tooltip="From Detect Faces or Select Faces."),
@@ -141,7 +141,7 @@ class FacesTo(io.ComfyNode):
                     min=1.0,
                     max=100.0,
                     step=0.1,
-                    tooltip="For SEGS: how much nodes for them see around a face, as a multiple of its box.",
+                    tooltip="For SEGS: how much of the surroundings their nodes see, as a multiple of the face's box.",
                 ),
             ],
             outputs=[

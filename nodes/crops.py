@@ -28,7 +28,7 @@ class CropFaces(io.ComfyNode):
             node_id="VisageCropFaces",
             display_name="Crop Faces",
             category="Visage",
-            description="Takes every face out, turned upright and scaled alike, as a batch of square images.",
+            description="Cuts out every face, upright and at the same size, as a batch of square images.",
             search_aliases=["align faces", "face crop", "extract faces", "aligned face", "autocrop faces"],
             inputs=[
                 io.Image.Input("image", tooltip="The image or batch that the faces were found in."),
@@ -45,7 +45,9 @@ class CropFaces(io.ComfyNode):
             outputs=[
                 io.Image.Output(
                     "crops",
-                    tooltip="One crop per face, image by image in reading order. One grey one if there is no face.",
+                    tooltip=(
+                        "One crop per face, image by image in reading order. A single grey one if there is no face."
+                    ),
                 ),
                 FaceCropsSocket.Output("face_crops", tooltip="Where the crops came from: for Paste Faces."),
             ],

@@ -102,7 +102,9 @@ class LoadFaceParser(io.ComfyNode):
             node_id="VisageLoadFaceParser",
             display_name="Load Face Parser",
             category="Visage/loaders",
-            description="Loads a network that tells skin, hair, eyes, lips and so on apart: BiSeNet or ParseNet.",
+            description=(
+                "Loads a network that segments a face into skin, hair, eyes, lips and so on: BiSeNet or ParseNet."
+            ),
             search_aliases=["face parser loader", "face parsing", "face segmentation", "bisenet", "parsenet"],
             inputs=[
                 _model_input(folders.PARSERS),
@@ -129,7 +131,7 @@ class LoadFaceEmbedder(io.ComfyNode):
             node_id="VisageLoadFaceEmbedder",
             display_name="Load Face Embedder",
             category="Visage/loaders",
-            description="Loads a network that tells how alike two faces are: ArcFace or MobileFaceNet.",
+            description="Loads a network that measures how alike two faces are: ArcFace or MobileFaceNet.",
             search_aliases=["arcface", "mobilefacenet", "face recognition", "face similarity", "face id", "identity"],
             inputs=[_model_input(folders.EMBEDDERS)],
             outputs=[EmbedderSocket.Output("embedder", tooltip="For Face Report.")],

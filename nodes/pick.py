@@ -25,7 +25,9 @@ class PickFaces(io.ComfyNode):
             node_id="VisagePickFaces",
             display_name="Pick Faces",
             category="Visage",
-            description="Shows the faces in the picture. Click one to take it in or out, drag a box to add one.",
+            description=(
+                "Shows the faces in the picture. Click a face to leave it out or bring it back, drag to add a box."
+            ),
             search_aliases=["choose faces", "click faces", "face picker", "select face by click", "draw face box"],
             # So that it can be run by itself: to see the faces before anything is done to them.
             is_output_node=True,

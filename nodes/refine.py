@@ -21,7 +21,8 @@ class RefineFaces(io.ComfyNode):
             display_name="Refine Faces",
             category="Visage",
             description=(
-                "Repaints every face with the diffusion model, at a size at which it can draw one, and puts it back. "
+                "Inpaints every face with the diffusion model, at a resolution at which it can draw one, and puts it "
+                "back. "
                 "Pixels outside the faces stay as they are, bit for bit."
             ),
             search_aliases=[
@@ -48,19 +49,24 @@ class RefineFaces(io.ComfyNode):
                     "positive",
                     optional=True,
                     lazy=True,
-                    tooltip="What is painted where prompt is empty. Needed unless a guider is connected.",
+                    tooltip=(
+                        "The prompt for faces where the text in prompt is empty. Needed unless a guider is connected."
+                    ),
                 ),
                 io.Conditioning.Input(
                     "negative",
                     optional=True,
                     lazy=True,
-                    tooltip="What is avoided where negative_prompt is empty. Needed unless a guider is connected.",
+                    tooltip=(
+                        "The negative prompt where the text in negative_prompt is empty. Needed unless a guider is "
+                        "connected."
+                    ),
                 ),
                 io.Clip.Input(
                     "clip",
                     optional=True,
                     lazy=True,
-                    tooltip="Reads prompt and negative_prompt. Needed for these alone.",
+                    tooltip="Encodes the texts in prompt and negative_prompt. Needed only if there is one.",
                 ),
                 *refining_inputs({"sampler": sampler_names(), "scheduler": scheduler_names()}),
                 io.Guider.Input(

@@ -81,8 +81,8 @@ class RefineFacesDiffusers(io.ComfyNode):
             display_name="Refine Faces (Diffusers)",
             category="Visage",
             description=(
-                "Repaints every face with a model from Load Diffusers Inpaint, at a size at which it can draw one, and "
-                "puts it back. Pixels outside the faces stay as they are, bit for bit."
+                "Inpaints every face with a model from Load Diffusers Inpaint, at a resolution at which it can draw "
+                "one, and puts it back. Pixels outside the faces stay as they are, bit for bit."
             ),
             search_aliases=["adetailer", "facedetailer", "detailer", "face fix", "diffusers inpaint", "inpaint faces"],
             has_intermediate_output=True,

@@ -47,8 +47,8 @@ class ReportFaces(io.ComfyNode):
             display_name="Face Report",
             category="Visage",
             description=(
-                "Tells of each face its size, how the head is turned, how good the picture is, and whether it is the "
-                "same person as in another image."
+                "Reports size, head pose and picture quality of each face, and whether it is the same person as in "
+                "another image."
             ),
             search_aliases=[
                 "face quality",
@@ -81,8 +81,8 @@ class ReportFaces(io.ComfyNode):
                     optional=True,
                     lazy=True,
                     tooltip=(
-                        "With whom the faces are compared. Without reference_faces it is the same image after some "
-                        "work on it, of any size; with them any image, one for all or one for each."
+                        "What the faces are compared with. Without reference_faces: the same image after some work on "
+                        "it, of any size. With them: any image, one for all or one for each."
                     ),
                 ),
                 FacesSocket.Input(
@@ -93,9 +93,9 @@ class ReportFaces(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.String.Output("report", tooltip="What was found out, for people."),
-                io.String.Output("json", tooltip="The same as JSON, for programs."),
-                io.Image.Output("picture", tooltip="The image with boxes and words on it."),
+                io.String.Output("report", tooltip="The findings as text."),
+                io.String.Output("json", tooltip="The same as JSON."),
+                io.Image.Output("picture", tooltip="The image with boxes and text drawn on it."),
             ],
         )
 

@@ -24,7 +24,10 @@ class SelectFaces(io.ComfyNode):
             node_id="VisageSelectFaces",
             display_name="Select Faces",
             category="Visage",
-            description="Takes some of the faces and puts them in order. Says of each other one why it was left out.",
+            description=(
+                "Selects and orders faces by size, place, pose, score, label or region, and says why the others were "
+                "left out."
+            ),
             search_aliases=["filter faces", "sort faces", "pick face", "face index", "largest face", "segs filter"],
             has_intermediate_output=True,
             inputs=[

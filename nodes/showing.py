@@ -22,7 +22,9 @@ def compare_input() -> io.Input:
     A prompt need not name it, and what it names makes no difference.
     """
     return io.ImageCompare.Input(
-        "compare_view", optional=True, tooltip="Before and after: the first 8 images with faces, shrunk to 1024 pixels."
+        "compare_view",
+        optional=True,
+        tooltip="Before and after: the first 8 images that were changed, shrunk to 1024 pixels.",
     )
 
 

@@ -47,7 +47,7 @@ class BlendSettings:
     )
     colour: float = setting(
         1.0,
-        "How much the faces are given the colours that they have in the image. 0 leaves their colours alone.",
+        "How closely the colours of the faces are matched to those in the image. 0: not at all.",
         name="colour_match",
         option="colour",
         low=0.0,

@@ -27,22 +27,20 @@ class PromptSettings:
 
     prompt: str = setting(
         "",
-        "What the faces shall be. Empty: the prompt of the graph, where one is connected, else no words. [SEP] "
-        "between the prompts of several faces, [SKIP] leaves one out, [PROMPT] stands for the prompt of the graph.",
+        "The prompt for the faces. Empty: the connected prompt, if there is one. [SEP] separates the prompts of "
+        "several faces, [SKIP] leaves a face as it is, [PROMPT] stands for the connected prompt.",
         lines=True,
     )
     negative_prompt: str = setting(
         "",
-        "What they shall not be. Empty: the negative prompt of the graph, where one is connected, else no words.",
+        "The negative prompt for the faces. Empty: the connected one, if there is one.",
         lines=True,
     )
-    seed: int = setting(
-        0, "Where the noise comes from: the same seed gives the same face.", low=0, high=2**64 - 1, seed=True
-    )
+    seed: int = setting(0, "Seed of the noise: the same seed gives the same face.", low=0, high=2**64 - 1, seed=True)
     seeds: Literal["each face", "all the same", "each image and face"] = setting(
         "each face",
-        "each face: seed + its number, in reading order. all the same: one noise for all. each image and face: 1000 "
-        "more for each further image of a batch, for words drawn by lot, too.",
+        "each face: seed for the first face, one more for each that follows, alike in all images of a batch. all the "
+        "same: one seed for all. each image and face: 1000 more for each further image of a batch, for wildcards too.",
         advanced=True,
     )
 
@@ -67,18 +65,30 @@ class EdgeSettings:
     shape: Literal["box", "ellipse", "hull", "outline", "mask"] = setting(
         "box", "The part of a face that is repainted.", advanced=True
     )
-    dilation: int = setting(4, "Grows that part, or shrinks it.", low=-512, high=512, advanced=True)
-    x_offset: int = setting(0, "Moves it to the right.", low=-1024, high=1024, advanced=True)
-    y_offset: int = setting(0, "Moves it up.", low=-1024, high=1024, advanced=True)
+    dilation: int = setting(
+        4, "Grows the repainted part by this many pixels of the crop, or shrinks it.", low=-512, high=512, advanced=True
+    )
+    x_offset: int = setting(
+        0, "Moves the repainted part to the right, in pixels of the crop.", low=-1024, high=1024, advanced=True
+    )
+    y_offset: int = setting(
+        0, "Moves the repainted part up, in pixels of the crop.", low=-1024, high=1024, advanced=True
+    )
     merge: Literal["none", "invert", "merge", "merge and invert"] = setting(
         "none",
         "merge: all faces of an image in one go. invert: everything in the crop but the face. merge and invert: the "
         "image without its faces.",
         advanced=True,
     )
-    feather: int = setting(5, "Width of the soft edge of what is put back.", low=0, high=256, advanced=True)
+    feather: int = setting(
+        5, "Width of the soft edge of what is pasted back, in pixels of the crop.", low=0, high=256, advanced=True
+    )
     noise_feather: int = setting(
-        20, "Width of the soft edge of what is repainted, around that.", low=0, high=512, advanced=True
+        20,
+        "Width of the soft edge of what is repainted, outside that of feather, in pixels of the crop.",
+        low=0,
+        high=512,
+        advanced=True,
     )
 
     @property
@@ -119,13 +129,13 @@ class RefineSettings:
     )
     colour_match: float = setting(
         1.0,
-        "How much a face is given the colours of its surroundings after decoding. 0 leaves its colours alone.",
+        "How closely the colours of a repainted face are matched to its surroundings. 0: not at all.",
         low=0.0,
         high=1.0,
         step=0.01,
         advanced=True,
     )
-    cycles: int = setting(1, "How often each face is repainted.", low=1, high=10, advanced=True)
+    cycles: int = setting(1, "How many times each face is repainted.", low=1, high=10, advanced=True)
     size_power: float = setting(
         0.0,
         "Above 0: large faces get less denoise. Below 0: they get more. 2 to 4 is usual, 0 is off.",
@@ -135,13 +145,21 @@ class RefineSettings:
         advanced=True,
     )
     restore: Literal["before", "after"] = setting(
-        "before", "When the connected restorer works, if there is one.", advanced=True
+        "before", "Whether the connected restorer works before or after the faces are repainted.", advanced=True
     )
     fidelity: float = setting(
-        0.5, "Of the connected restorer, where it knows one.", low=0.0, high=1.0, step=0.01, advanced=True
+        0.5, "Fidelity of the connected restorer, if it has that setting.", low=0.0, high=1.0, step=0.01, advanced=True
     )
-    min_face: int = setting(0, "Smaller faces are left alone (pixels).", low=0, high=16384, advanced=True)
+    min_face: int = setting(
+        0,
+        "Faces whose longer side is smaller than this many pixels are left as they are.",
+        low=0,
+        high=16384,
+        advanced=True,
+    )
     max_faces: int = setting(0, "Only the largest faces of each image. 0: all.", low=0, high=1000, advanced=True)
     on_error: Literal["stop", "skip"] = setting(
-        "stop", "What happens when the model gives invalid numbers for a face.", advanced=True
+        "stop",
+        "When the model gives invalid numbers for a face: stop ends the work, skip leaves the face as it was.",
+        advanced=True,
     )

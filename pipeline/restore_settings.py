@@ -31,8 +31,8 @@ class RestoreSettings:
     skip: SkipSettings = field(default_factory=SkipSettings)
     alignment: Alignment = setting(
         "model",
-        "How faces lie in the crops that the restorer sees. model: as it was trained; GPEN takes in more around the "
-        "face than the others. ffhq: the same for all, as in programs that know FFHQ's alignment alone.",
+        "How faces are aligned in the crops that the restorer sees. model: as it was trained; GPEN's crops are wider "
+        "than the others'. ffhq: the same for all, as in programs that know FFHQ's alignment alone.",
         advanced=True,
         optional=True,
     )

@@ -29,33 +29,33 @@ class Criteria:
         max_roll, max_yaw: in degrees to either side.
     """
 
-    min_size: int = setting(0, "Least longer side of a face, in pixels.", low=0, high=16384)
-    max_size: int = setting(0, "Greatest longer side of a face, in pixels. 0: no limit.", low=0, high=16384)
+    min_size: int = setting(0, "Smallest longer side of a face, in pixels.", low=0, high=16384)
+    max_size: int = setting(0, "Largest longer side of a face, in pixels. 0: no limit.", low=0, high=16384)
     min_share: float = setting(
-        0.0, "Least part of the image that a face takes up: 0.01 is a hundredth.", low=0.0, high=1.0, step=0.001
+        0.0, "Smallest share of the image that a face takes up: 0.01 is one percent.", low=0.0, high=1.0, step=0.001
     )
     max_share: float = setting(
-        1.0, "Greatest part of the image that a face takes up. 1: no limit.", low=0.0, high=1.0, step=0.001
+        1.0, "Largest share of the image that a face takes up. 1: no limit.", low=0.0, high=1.0, step=0.001
     )
-    confidence: float = setting(0.0, "Least score of a face.", low=0.0, high=1.0, step=0.01)
+    confidence: float = setting(0.0, "Lowest score of a face.", low=0.0, high=1.0, step=0.01)
     labels: str = setting(
         "",
-        "Only faces of these labels, such as: face, person. With exclamation marks, all but these: !hand. Empty: all.",
+        "Only faces with these labels, such as: face, person. An exclamation mark excludes one: !hand. Empty: all.",
     )
     region_rule: Literal["inside", "outside"] = setting(
-        "inside", "Whether faces must lie in the white of the connected region, or in its black."
+        "inside", "Whether faces must lie in the white part of the connected region or outside of it."
     )
-    overlap: float = setting(0.5, "How much of a face's box must lie there, at least.", low=0.0, high=1.0, step=0.01)
+    overlap: float = setting(0.5, "Smallest share of a face's box that must lie there.", low=0.0, high=1.0, step=0.01)
     min_eye_distance: int = setting(
         0,
-        "Least distance between the eyes, in pixels. Faces without landmarks are taken.",
+        "Smallest distance between the eyes, in pixels. Faces without landmarks are taken.",
         low=0,
         high=16384,
         advanced=True,
     )
     max_roll: float = setting(
         180.0,
-        "How far a head may be tilted to its shoulder, in degrees. 180: as far as it likes.",
+        "How far a head may be tilted towards a shoulder, in degrees. 180: no limit.",
         low=0.0,
         high=180.0,
         step=1.0,
@@ -63,7 +63,7 @@ class Criteria:
     )
     max_yaw: float = setting(
         90.0,
-        "How far a head may be turned to the side, in degrees, by estimate. 30: looks about into the camera, 90: no "
+        "How far a head may be turned to the side, in degrees (an estimate). 30: looks roughly into the camera, 90: no "
         "limit. Faces without landmarks are taken.",
         low=0.0,
         high=90.0,
@@ -83,15 +83,13 @@ class SelectSettings:
         indices: instead of the two, their places in the order, in the language of :func:`.places.places`.
     """
 
-    order: Order = setting(
-        "reading", "The order of the faces: of those that come out, and for first, count and indices."
-    )
-    first: int = setting(0, "How many faces to pass over in that order.", low=0, high=1000)
-    count: int = setting(0, "How many faces to take then. 0: all.", low=0, high=1000)
+    order: Order = setting("reading", "The order in which faces come out, and in which first, count and indices count.")
+    first: int = setting(0, "How many faces to skip in that order.", low=0, high=1000)
+    count: int = setting(0, "How many faces to take after those. 0: all.", low=0, high=1000)
     indices: str = setting(
         "",
-        "Places in that order instead of first and count, such as: 0,2-4,-1. 0 is the first one, -1 the last one. "
-        "They come out as listed.",
+        "Positions in that order, instead of first and count, such as: 0,2-4,-1. 0 is the first face, -1 the last. "
+        "Faces come out as listed.",
     )
     criteria: Criteria = field(default_factory=Criteria)
 

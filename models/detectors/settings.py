@@ -24,7 +24,8 @@ class DetectionSettings:
 
     confidence: float = setting(
         0.5,
-        "Least score of a face. Lower it (0.3) if one is missed, raise it (0.7) if things are taken for faces.",
+        "Lowest score that counts as a face. Lower it (0.3) if a face is missed, raise it (0.7) if other things "
+        "are found.",
         low=0.01,
         high=1.0,
         step=0.01,
@@ -33,14 +34,14 @@ class DetectionSettings:
     working_size: int = 640
     tiles: Literal["auto", "never", "always"] = setting(
         "auto",
-        "Look again in tiles, at a higher resolution, for faces that are small in a large picture. auto does so where "
-        "the first look finds no face or only small ones.",
+        "Search large images a second time, in tiles at a higher resolution, for small faces. auto does so where the "
+        "first search finds no face or only small ones.",
         advanced=True,
     )
     smallest: float = 32.0
     rotations: bool = setting(
         False,
-        "Look for faces lying on their side or upside down as well. Takes four times as long.",
+        "Also find faces that lie on their side or are upside down. Takes four times as long.",
         advanced=True,
     )
 

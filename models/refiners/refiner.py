@@ -36,10 +36,10 @@ class Sampling:
         differential: strength of "differential", 0 (as "noise mask") to 1.
     """
 
-    steps: int = setting(20, "Steps of sampling for each face.", low=1, high=1000)
+    steps: int = setting(20, "Sampling steps for each face; that many are run whatever the denoise.", low=1, high=1000)
     cfg: float = setting(7.0, "How closely the prompt is followed.", low=0.0, high=100.0, step=0.1)
     sampler: str = setting("euler", "The sampling method.")
-    scheduler: str = setting("normal", "How the noise falls from step to step.")
+    scheduler: str = setting("normal", "The noise schedule.")
     denoise: float = setting(
         0.4,
         "How much is repainted. 0.3 keeps the person, 0.5 changes features, 1 makes a new face. At 0 nothing is done.",
@@ -50,7 +50,7 @@ class Sampling:
     mode: Mode = setting(
         "differential",
         "How the mask acts while sampling. differential fades into the surroundings; noise mask is the classic; "
-        "inpaint model is for checkpoints made for inpainting; whole crop repaints all around the face, too.",
+        "inpaint model is for checkpoints made for inpainting; whole crop repaints what is around the face as well.",
         advanced=True,
     )
     differential: float = setting(

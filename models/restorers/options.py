@@ -33,7 +33,7 @@ class RestoreOptions:
     )
     steps: int = setting(
         5,
-        "Steps of restorers that take several: fewer are faster. Acts in ELIR only.",
+        "Sampling steps: fewer are faster. Acts in ELIR only.",
         low=1,
         high=50,
         advanced=True,
@@ -42,7 +42,7 @@ class RestoreOptions:
     # No seed that changes from run to run: the same picture again and again is what restoring is for.
     seed: int = setting(
         0,
-        "Another number gives a face of other details. Acts in ELIR only.",
+        "Another seed gives other details. Acts in ELIR only.",
         low=0,
         high=2**53 - 1,
         advanced=True,
@@ -50,8 +50,8 @@ class RestoreOptions:
     )
     adain: bool = setting(
         True,
-        "Give what the network remembers of faces the light and colours of the face in the image. Acts in CodeFormer "
-        "only.",
+        "Adaptive instance normalisation: gives the features that the network looks up the light and colours of the "
+        "face in the image. Acts in CodeFormer only.",
         advanced=True,
         optional=True,
     )
