@@ -17,7 +17,7 @@ _COMMANDS = {
     "restore": "restore the faces in pictures",
     "refine": "repaint the faces in pictures with a diffusion model",
     "detect": "find faces in pictures",
-    "report": "tell how good the pictures of faces are, and whose faces they are",
+    "report": "measure how good the pictures of faces are, and compare them with those of another",
     "models": "list, get, verify and convert weight files",
 }
 

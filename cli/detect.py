@@ -20,7 +20,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     options.add_selection(parser)
     parser.add_argument("--draw", metavar="DIR", type=Path, help="write pictures with the faces drawn on them here")
     options.add_report(parser, "write boxes, scores and landmarks here, as JSON")
-    parser.add_argument("--overwrite", action="store_true", help="replace drawings that are there")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing drawings")
     parser.set_defaults(run=run)
 
 

@@ -41,7 +41,11 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", metavar="D", help="cuda, cuda:1, xpu, mps or cpu; default: the best there is")
     parser.add_argument(
-        "--batch", metavar="N", type=number(int, 1), default=1, help="pictures of one size that are read at once"
+        "--batch",
+        metavar="N",
+        type=number(int, 1),
+        default=1,
+        help="how many pictures of one size are worked on at once (default 1)",
     )
 
 
@@ -54,7 +58,7 @@ def folder(text: str) -> Path:
 
 def add_report(group: Group, text: str) -> None:
     """An option that goes by two names: JSON is what it writes, a report what it is."""
-    kept = "; keeps what one that is there says of pictures that are left out now"
+    kept = "; keeps what an earlier one says of pictures that are skipped now"
     group.add_argument("--report", "--json", dest="report", metavar="FILE", type=Path, help=text + kept)
 
 
@@ -64,10 +68,10 @@ def add_output(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         type=Path,
         required=True,
-        help="folder for the results, which keep names and sub-folders and are of the format that the suffix says; "
-        "a picture with transparency that is named .jpg is left out and told",
+        help="folder for the results, which keep names, sub-folders and formats; a picture with transparency that is "
+        "named .jpg is left out and reported",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing results")
 
 
 def add_detection(parser: argparse.ArgumentParser) -> Group:
@@ -75,7 +79,7 @@ def add_detection(parser: argparse.ArgumentParser) -> Group:
     group = parser.add_argument_group("which faces")
     group.add_argument("--detector", metavar="NAME|FILE", help="default: visage-detect, which is built in")
     group.add_argument(
-        "--confidence", metavar="C", type=number(float, 0, 1), default=0.5, help="least score of a face (default 0.5)"
+        "--confidence", metavar="C", type=number(float, 0, 1), default=0.5, help="lowest score of a face (default 0.5)"
     )
     group.add_argument("--rotations", action="store_true", help="also find faces on their side or upside down (slower)")
     return group

@@ -28,11 +28,15 @@ _EMBEDDERS = ("arcface-ir-se50", "mobilefacenet")
 def add_options(parser: argparse.ArgumentParser) -> None:
     options.add_inputs(parser)
     options.add_selection(parser)
-    parser.add_argument("--reference", metavar="PICTURE", type=Path, help="compare the faces with those of this one")
+    parser.add_argument(
+        "--reference", metavar="PICTURE", type=Path, help="compare the faces with those of this picture"
+    )
     parser.add_argument("--embedder", metavar="NAME|FILE", help="network for --reference; default: ArcFace, if found")
-    parser.add_argument("--draw", metavar="DIR", type=Path, help="write pictures with the faces and words on them here")
+    parser.add_argument(
+        "--draw", metavar="DIR", type=Path, help="write pictures with boxes and findings drawn on them here"
+    )
     options.add_report(parser, "write all numbers here, as JSON")
-    parser.add_argument("--overwrite", action="store_true", help="replace drawings that are there")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing drawings")
     parser.set_defaults(run=run)
 
 
