@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from visage.cli import report as cli_report
 from visage.cli import restore as cli_restore
 from visage.models.catalogue import CATALOGUE, KnownWeights, by_name
 from visage.models.locations import search_folders
+from visage.tests import comfy_side
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -214,6 +216,40 @@ def test_commands_that_are_printed_can_be_read(
     assert {word for word in left if word.startswith("-")} <= set(parser._option_string_actions)
     if any(not word.startswith("-") for word in left):
         commands[first].parse_args(arguments)
+
+
+def test_commands_that_follow_each_other_write_reports_of_their_own() -> None:
+    words = [shlex.split(command) for command in commands_on(README)]
+    reports = [after for line in words for word, after in pairwise(line) if word in ("--report", "--json")]
+    assert len(reports) > 2
+    assert len(set(reports)) == len(reports)
+
+
+def nodes_of_comfyui_named_in(text: str) -> set[str]:
+    """After "ComfyUI's", in bold letters, or after "ComfyUI's own nodes" in a list."""
+    lists = re.findall(r"ComfyUI's own nodes(?:: | \()([A-Z][^.):]+)", text)
+    return {
+        *re.findall(r"ComfyUI's \*\*([^*]+)\*\*", text),
+        *(name.strip(" *") for names in lists for name in names.split(",")),
+    }
+
+
+@pytest.mark.skipif(comfy_side.comfyui() is None, reason="needs a ComfyUI")
+def test_nodes_of_comfyui_are_called_by_their_names() -> None:
+    folder = comfy_side.comfyui()
+    assert folder is not None
+    sources = [folder / "nodes.py", *(folder / "comfy_extras").glob("*.py")]
+    names = {
+        name
+        for source in sources
+        for name in re.findall(r"""(?:display_name ?= ?|"\w+": )["']([^"']+)["']""", source.read_text(encoding="utf-8"))
+    }
+    named = {
+        name for page in PAGES for name in nodes_of_comfyui_named_in(" ".join(page.read_text(encoding="utf-8").split()))
+    }
+    assert len(named) > 8
+    # SAM3 stands for all that begin so.
+    assert {name for name in named if not any(f"{known} ".startswith(f"{name} ") for known in names)} == set()
 
 
 @pytest.mark.parametrize("page", sorted({*PAGES, *CARDS, *ROOT.glob("*.md")}), ids=lambda page: page.name)
