@@ -9,8 +9,8 @@ const counted = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one 
 
 const ENGLISH = {
   picker: "Pick faces in the picture",
-  hint: "Click a face to take it in or out. Drag to add a box. Shift and drag to move one.",
-  before: "Run the workflow: the picture and its faces are shown here then.",
+  hint: "Click a face to leave it out or bring it back. Drag to add a box. Shift and drag to move one.",
+  before: "Run the workflow: then the picture and its faces are shown here.",
   gone: "The picture is no longer there. Run the workflow again.",
   tools: "All faces",
   all: "All",
@@ -20,7 +20,7 @@ const ENGLISH = {
   add: "Add box",
   addBox: "Add a box where no face was found",
   clear: "Clear",
-  clearAll: "Remove the whole choice, with what was drawn, of all images",
+  clearAll: "Remove the whole choice, drawn boxes included, for all images",
   previous: "Previous image",
   next: "Next image",
   /** @param {number} image @param {number} total */
