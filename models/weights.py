@@ -172,7 +172,8 @@ def names_asked_for(path: Path) -> frozenset[str]:
     except pickles.OldPyTorchError as error:
         raise WeightsError(
             f"{path.name} was not read: older versions of PyTorch than 2.6 can be made to run what is in such a file, "
-            f"and this is {torch.__version__}. Update PyTorch as ComfyUI's page says, or take a safetensors file."
+            f"and this is {torch.__version__}. Update PyTorch as ComfyUI's page says, or take a safetensors file: "
+            "`visage models convert` makes one, with a newer PyTorch."
         ) from error
     except DAMAGE as error:
         if "torchscript" in str(error).lower():

@@ -147,4 +147,5 @@ def test_an_old_pytorch_is_not_taken_for_a_damaged_file(tmp_path: Path, monkeypa
     with pytest.raises(WeightsError, match=r"PyTorch than 2\.6") as caught:
         read_weights(path)
     assert torch.__version__ in str(caught.value)
+    assert "`visage models convert` makes one, with a newer PyTorch" in str(caught.value)
     assert "download" not in str(caught.value)

@@ -222,6 +222,13 @@ def test_what_is_fused_learns_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     assert learning == []
 
 
+def test_in_inference_mode_too_a_network_is_built_outside_of_it() -> None:
+    """As ComfyUI's nodes run in it, and ultralytics builds nothing in it with PyTorch 2.4."""
+    with torch.inference_mode():
+        network = build_yolo("test", file_of(network_of(plan_of("v8/yolov8.yaml"))))
+    assert not any(value.is_inference() for value in network.state_dict().values())
+
+
 def test_weights_and_plan_must_belong_together() -> None:
     file = file_of(network_of(plan_of("v8/yolov8.yaml")))
     with pytest.raises(WeightsError, match="do not fit"):

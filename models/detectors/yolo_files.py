@@ -114,8 +114,11 @@ def convert_yolo(source: Path, target: Path) -> None:
         write_safetensors(part, file.tensors, metadata, source.name)
 
 
+@torch.inference_mode(False)
 def build_yolo(name: str, file: YoloFile) -> nn.Module:
     """The network of a YOLO file in float32, with its weights, in evaluation mode, ready to be run.
+
+    Not in the inference mode in which ComfyUI runs nodes: with PyTorch 2.4 ultralytics cannot build anything in it.
 
     Normalisation is folded into the convolutions, as ultralytics' own predictor does.
 
