@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from .. import __version__
+from ..opencv import OpenCVError
 
 # What shells give for a program that was ended since nobody reads what it says: 128 + SIGPIPE.
 _UNHEARD = 141
@@ -38,6 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped. Finished pictures are kept.", file=sys.stderr)
         return 130
+    except OpenCVError as error:
+        print(error, file=sys.stderr)
+        return 1
     except BrokenPipeError:
         from .console import silence
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ..opencv import opencv
 from .encoders import BLUE_FIRST, Format, Samples
 from .metadata import Metadata, read_metadata
 
@@ -147,8 +148,7 @@ def _decoded_by_opencv(data: bytes) -> NDArray[np.uint16]:
 
     Raises ``ValueError`` where OpenCV cannot read it as 16 bits a channel, ``MemoryError`` where memory is short.
     """
-    import cv2
-
+    cv2 = opencv()
     as_stored = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         samples: NDArray[np.uint16] | None = cv2.imdecode(np.frombuffer(data, np.uint8), as_stored)

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..opencv import opencv
 from .metadata import Metadata
 
 Samples = NDArray[np.uint8] | NDArray[np.uint16]
@@ -80,15 +81,15 @@ def _bmp(samples: Samples) -> bytes:
 
 
 def _coded_by_opencv(suffix: str, samples: Samples) -> bytes:
-    import cv2
-
+    cv2 = opencv()
     if samples.shape[2] == 2:
         samples = samples[..., [0, 0, 0, 1]]  # OpenCV has no grey with alpha
     ordered = samples[..., BLUE_FIRST[: samples.shape[2]]] if samples.shape[2] > 1 else samples
     done, coded = cv2.imencode(suffix, np.ascontiguousarray(ordered))
     if not done:
         raise ValueError(f"{samples.shape[1]} x {samples.shape[0]} pixels are more than OpenCV writes")
-    return coded.tobytes()
+    content: bytes = coded.tobytes()
+    return content
 
 
 def _png_metadata(metadata: Metadata) -> bytes:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..opencv import opencv
 from .face import Box, Point
 
 # Beyond every distance in a picture, yet small enough that sums of it stay exact.
@@ -64,8 +65,7 @@ def to_mask(mask: Tensor) -> Tensor:
 
     The transform itself is OpenCV's exact one, on the CPU, where masks drawn or loaded in ComfyUI are anyway.
     """
-    import cv2
-
+    cv2 = opencv()
     solid = (mask > 0.5).cpu().numpy().astype(np.uint8)
     if not solid.any() or solid.all():
         return torch.full_like(mask, -_FAR if solid.any() else _FAR, dtype=torch.float32)

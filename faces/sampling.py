@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..opencv import opencv
 from .face import PixelBox
 from .geometry import invert
 
@@ -123,8 +124,7 @@ def within(
 def area_resize(image: Tensor, height: int, width: int) -> Tensor:
     """Shrinks ``[H, W, C]`` float32: every new pixel is the mean over exactly the area it covers."""
     if image.device.type == "cpu":
-        import cv2
-
+        cv2 = opencv()
         # OpenCV's own error for a lack of memory is known to nobody for one, so the memory is not left to it.
         pixels = image.numpy()
         shrunk = np.empty((height, width, image.shape[2]), pixels.dtype)
@@ -166,16 +166,14 @@ def _inverse(matrix: _Affine) -> _Affine:
 
 @cache
 def _opencv_is_exact() -> bool:
-    import cv2
-
+    cv2 = opencv()
     return int(cv2.__version__.split(".")[0]) >= 5
 
 
 def _warp_with_opencv(
     image: Tensor, matrix: _Affine, out: Tensor, interpolation: Interpolation, border: Border
 ) -> None:
-    import cv2
-
+    cv2 = opencv()
     cv2.warpAffine(
         image.numpy(),
         np.array(matrix).reshape(2, 3),

@@ -13,13 +13,14 @@ ROOT = Path(__file__).resolve().parent.parent
 ALLOWED = {
     "fields": set(),
     "atomic": set(),
-    "faces": {"faces", "fields"},
-    "models": {"models", "faces", "fields", "atomic"},
+    "opencv": set(),
+    "faces": {"faces", "fields", "opencv"},
+    "models": {"models", "faces", "fields", "atomic", "opencv"},
     "training": {"training", "drawing", "models", "faces", "fields", "atomic"},
     "pipeline": {"pipeline", "models", "faces", "fields"},
     "drawing": {"faces"},
-    "cli": {"cli", "pipeline", "drawing", "models", "faces", "fields", "atomic"},
-    "nodes": {"nodes", "pipeline", "drawing", "models", "faces", "fields"},
+    "cli": {"cli", "pipeline", "drawing", "models", "faces", "fields", "atomic", "opencv"},
+    "nodes": {"nodes", "pipeline", "drawing", "models", "faces", "fields", "opencv"},
 }
 COMFYUI = {
     "comfy",
@@ -107,6 +108,15 @@ def test_it_runs_as_a_module(module: str) -> None:
 def modules() -> list[Path]:
     parts = [ROOT / part if (ROOT / part).is_dir() else ROOT / f"{part}.py" for part in ALLOWED]
     return [path for part in parts for path in ([part] if part.suffix else sorted(part.rglob("*.py")))]
+
+
+def test_opencv_is_imported_where_its_errors_are_told() -> None:
+    """Among the imports of ultralytics it is told as one of those."""
+    importing = [path.relative_to(ROOT).as_posix() for path in modules() if "import cv2" in path.read_text("utf-8")]
+    assert [name for name in importing if not name.startswith("training/")] == [
+        "opencv.py",
+        "models/detectors/ultralytics_import.py",
+    ]
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))

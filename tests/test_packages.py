@@ -9,11 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
+from visage import cli
+from visage.cli.encoders import encode
+from visage.cli.metadata import Metadata
+from visage.faces.distance import to_mask
+from visage.faces.sampling import area_resize
 from visage.models import packages, pickles
+from visage.models.detectors.outlines import outlines_of
 from visage.models.detectors.retinaface import build_retinaface
 from visage.models.detectors.yolo_files import YoloFile, YoloLayout, build_yolo
+from visage.models.detectors.yunet import YuNetProposer
 from visage.models.embedders.loading import load_network as load_embedder
 from visage.models.host import TorchHost
 from visage.models.packages import needed_by, package_problems, pip_install
@@ -21,6 +29,7 @@ from visage.models.parsers.loading import ARCHITECTURES
 from visage.models.refiners.diffusers_engine import load_inpainter
 from visage.models.restorers.loading import load_network as load_restorer
 from visage.models.weights import WeightsError, read_weights
+from visage.opencv import opencv
 
 LIBRARY = "libGL.so.1: cannot open shared object file: No such file or directory"
 
@@ -138,6 +147,34 @@ def test_what_is_missing_is_told_at_the_start(unusable_package: Callable[..., No
 def test_an_opencv_that_lacks_a_library_is_told_at_the_start(unusable_package: Callable[..., None]) -> None:
     unusable_package(broken="cv2")
     assert package_problems() == [f"OpenCV cannot be loaded ({LIBRARY}): all work on pixels will not run."]
+
+
+IN_USE: dict[str, Callable[[], object]] = {
+    "frames shrunk for a detector": lambda: area_resize(torch.rand(8, 8, 3), 4, 4),
+    "a mask of the graph": lambda: to_mask(torch.rand(8, 8)),
+    "YuNet": lambda: YuNetProposer(Path(__file__)),
+    "an outline": lambda: outlines_of(torch.rand(1, 8, 8), torch.tensor([[0.0, 0, 30, 30]]), 32, 32),
+    "a picture of 16 bits": lambda: encode(np.zeros((2, 2, 3), np.uint16), "PNG", Metadata(), False),
+}
+
+
+@pytest.mark.parametrize("what", IN_USE)
+def test_an_opencv_that_lacks_a_library_is_told_where_it_is_used(
+    what: str, unusable_package: Callable[..., None]
+) -> None:
+    """On the node itself, that is: its raw error names a library and no remedy."""
+    unusable_package(broken="cv2")
+    with pytest.raises(ImportError, match=r"^OpenCV cannot be loaded \(libGL.so.1: .*docs/troubleshooting.md"):
+        IN_USE[what]()
+
+
+def test_the_command_line_tells_it_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "_run", lambda argv: opencv())
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    assert cli.main([]) == 1
+    assert capsys.readouterr().err.startswith("OpenCV cannot be loaded (import of cv2 halted")
 
 
 def test_an_old_pytorch_is_not_taken_for_a_damaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...faces.face import Box
+from ...opencv import opencv
 
 # Corners of a polygon closer than this to the line between their neighbours are left out, in pixels.
 _TOLERANCE = 0.5
@@ -31,8 +32,7 @@ def outlines_of(masks: Tensor, boxes: Tensor, height: int, width: int) -> tuple[
 
 
 def _outline(mask: Tensor, box: Box, height: int, width: int) -> Tensor:
-    import cv2
-
+    cv2 = opencv()
     rows, columns = mask.shape
     tall, wide = height // rows, width // columns
     left, top = max(0, math.floor(box[0] / wide) - 1), max(0, math.floor(box[1] / tall) - 1)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...opencv import opencv
 from ..weights import WeightsError
 from .candidates import MOST_CANDIDATES, Candidates
 from .proposer import SECOND_LOOKS
@@ -42,8 +43,9 @@ class YuNetProposer:
         Raises:
             WeightsError: OpenCV cannot read it.
         """
-        import cv2
         import numpy as np
+
+        cv2 = opencv()
 
         self.name = path.name
         content = np.frombuffer(path.read_bytes(), dtype=np.uint8)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...faces.face import Face, Faces, Point
 from ...faces.masks import polygon
+from ...opencv import opencv
 
 # Corners of an outline closer than this to the line between their neighbours are left out, in pixels. Small parts keep
 # what is one pixel thin. In large ones it takes in the stairs of slanted edges, so that a circle has dozens of corners
@@ -74,8 +75,7 @@ def parts_of(inside: np.ndarray) -> list[Face]:
 
     A part has an outline, within a pixel of its edge and around any holes, unless it fills its box.
     """
-    import cv2
-
+    cv2 = opencv()
     count, names, statistics, _ = cv2.connectedComponentsWithStats(inside.astype(np.uint8), connectivity=8)
     faces = []
     for name in range(1, count):
@@ -87,8 +87,7 @@ def parts_of(inside: np.ndarray) -> list[Face]:
 
 
 def _outline(part: np.ndarray, left: int, top: int) -> tuple[Point, ...]:
-    import cv2
-
+    cv2 = opencv()
     # Contours go through the centres of the outermost pixels. At twice the size they go a quarter of a pixel outside of
     # them, which takes those pixels in, and lines of one pixel have an area.
     double = part.astype(np.uint8).repeat(2, 0).repeat(2, 1)
@@ -105,16 +104,14 @@ def _outline(part: np.ndarray, left: int, top: int) -> tuple[Point, ...]:
 
 def _few_corners(contour: np.ndarray, tolerance: float) -> tuple[Point, ...]:
     """Corners in pixels of the part, of a contour ``[N, 1, 2]`` at twice its size."""
-    import cv2
-
+    cv2 = opencv()
     corners = cv2.approxPolyDP(contour, 2 * tolerance, closed=True)[:, 0]
     return tuple(((x + 0.5) / 2 - 0.5, (y + 0.5) / 2 - 0.5) for x, y in corners.tolist())
 
 
 def _within_a_pixel(corners: tuple[Point, ...], part: np.ndarray) -> bool:
     """Whether what the corners enclose and ``[H, W]`` 0 or 1 each lie within the other grown by a pixel."""
-    import cv2
-
+    cv2 = opencv()
     grow = np.ones((3, 3), np.uint8)
     enclosed = polygon(corners, *part.shape).byte().numpy()
     return bool((enclosed <= cv2.dilate(part, grow)).all() and (part <= cv2.dilate(enclosed, grow)).all())
