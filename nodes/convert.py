@@ -20,6 +20,7 @@ from .bridges import (
     united,
 )
 from .bridges.boxes import Boxes
+from .given_faces import faces_of
 from .images import frames_of, region_in, to_socket
 from .types import BoxesSocket, FacesSocket, LandmarksSocket, SegsSocket
 
@@ -160,4 +161,5 @@ class FacesTo(io.ComfyNode):
 
     @classmethod
     def execute(cls, faces: Faces, crop_factor: float) -> io.NodeOutput:
+        faces = faces_of(faces)
         return io.NodeOutput(boxes_of(faces), segs_of(faces, crop_factor), to_socket(mask_of(faces)))

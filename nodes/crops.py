@@ -14,6 +14,7 @@ from ..faces.masks import MaskShape
 from ..fields import build
 from ..models.parsers import Parser
 from ..pipeline import BlendSettings, paste_crops
+from .given_faces import faces_of
 from .images import frames_of, nothing_changed, to_socket
 from .lazy import missing
 from .parser_input import parser_input
@@ -56,6 +57,7 @@ class CropFaces(io.ComfyNode):
     @classmethod
     def execute(cls, image: Tensor, faces: Faces, size: int) -> io.NodeOutput:
         frames = frames_of(image)
+        faces = faces_of(faces)
         check_frames(frames, faces.width, faces.height, len(faces.frames))
         crops = plan_crops(faces.placed, size, faces.width, faces.height, len(faces.frames))
         # ComfyUI's nodes cannot take a batch of no images.

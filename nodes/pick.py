@@ -13,6 +13,7 @@ from ..faces.selection import PickSettings, pick, picks, share_of
 from ..fields import build
 from . import views
 from .chosen import chosen_outputs, sorted_out
+from .given_faces import faces_of
 from .images import frames_of
 from .setting_widgets import setting_widgets
 from .types import FacesSocket
@@ -50,7 +51,7 @@ class PickFaces(io.ComfyNode):
 
     @classmethod
     def execute(cls, image: Tensor, faces: Faces, **inputs: Any) -> io.NodeOutput:
-        frames = frames_of(image)
+        frames, faces = frames_of(image), faces_of(faces)
         check_frames(frames, faces.width, faces.height, len(faces.frames))
         settings = build(PickSettings, inputs)
         taken, others, text, number = sorted_out(faces, pick(faces, settings))

@@ -13,6 +13,7 @@ from ..fields import build
 from ..models.parsers import Parser
 from ..pipeline import RegionSettings, check_regions, face_regions
 from . import views
+from .given_faces import faces_of
 from .host import ComfyHost
 from .images import frames_of, region_in, to_socket
 from .lazy import missing
@@ -89,7 +90,7 @@ class FaceRegions(io.ComfyNode):
         settings = build(RegionSettings, inputs)
         check_regions(settings, "parser" in inputs)
         first = missing(inputs, ["faces", "image", "occluders"])
-        if first or not settings.parsed or inputs["faces"].count == 0:
+        if first or not settings.parsed or faces_of(inputs["faces"]).count == 0:
             return first
         return missing(inputs, ["parser"])
 
@@ -103,7 +104,7 @@ class FaceRegions(io.ComfyNode):
         occluders: Tensor | None = None,
         **inputs: Any,
     ) -> io.NodeOutput:
-        frames = frames_of(image)
+        frames, faces = frames_of(image), faces_of(faces)
         settings = build(RegionSettings, inputs)
         network = None if parser is None else parser.network
         masks = face_regions(frames, faces, settings, ComfyHost(), network, region_in(occluders, *image.shape[1:3]))

@@ -11,6 +11,7 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..drawing import draw_faces
+from ..faces.crops import check_frames
 from ..faces.face import Faces
 from ..models.embedders import Embedder
 from ..models.host import Progress
@@ -25,6 +26,7 @@ from ..pipeline import (
     same_faces,
 )
 from . import views
+from .given_faces import faces_of
 from .host import ComfyHost
 from .images import frames_of, to_socket
 from .lazy import missing
@@ -101,7 +103,7 @@ class ReportFaces(io.ComfyNode):
 
     @classmethod
     def check_lazy_status(cls, faces: Faces, **inputs: Any) -> list[str]:
-        return missing(inputs, _COMPARING) if faces.count else []
+        return missing(inputs, _COMPARING) if faces_of(faces).count else []
 
     @classmethod
     def validate_inputs(
@@ -123,7 +125,9 @@ class ReportFaces(io.ComfyNode):
         reference: Tensor | None = None,
         reference_faces: Faces | None = None,
     ) -> io.NodeOutput:
-        frames = frames_of(image)
+        frames, faces = frames_of(image), faces_of(faces)
+        # Before the reference is compared with them, which would be blamed for an image that is not theirs.
+        check_frames(frames, faces.width, faces.height, len(faces.frames))
         # Each of them is measured, and drawn upon.
         progress = ComfyHost().progress(2 * len(frames), "report")
         reports = report_faces(
@@ -143,7 +147,7 @@ class ReportFaces(io.ComfyNode):
 
 
 def _reference(frames: Tensor, faces: Faces, theirs: Faces | None) -> Reference:
-    return same_faces(frames, faces) if theirs is None else Reference(frames, theirs, by_place=False)
+    return same_faces(frames, faces) if theirs is None else Reference(frames, faces_of(theirs), by_place=False)
 
 
 def _annotated(frames: Tensor, faces: Faces, reports: Sequence[Sequence[FaceReport]], progress: Progress) -> Tensor:

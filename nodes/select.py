@@ -11,6 +11,7 @@ from ..faces.face import Faces
 from ..faces.selection import Choice, SelectSettings, choose, overlaps, places, summary
 from ..fields import build
 from .chosen import chosen_outputs, sorted_out
+from .given_faces import faces_of
 from .images import region_in
 from .setting_widgets import setting_widgets
 from .showing import report_shown
@@ -57,6 +58,7 @@ class SelectFaces(io.ComfyNode):
 
     @classmethod
     def execute(cls, faces: Faces, region: Tensor | None = None, **inputs: Any) -> io.NodeOutput:
+        faces = faces_of(faces)
         choices = chosen(faces, build(SelectSettings, inputs), region)
         taken, others, text, number = sorted_out(faces, choices)
         return io.NodeOutput(taken, others, text, number, ui=report_shown(text, summary(choices)))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..faces.face import Faces
 from ..models.detectors import DetectionSettings, Detector
+from .given_faces import faces_of
 from .lazy import missing
 from .types import DetectorSocket, FacesSocket, LoadedModel
 
@@ -54,14 +55,14 @@ def wanted(inputs: Mapping[str, Any], names: Iterable[str]) -> list[str]:
     Connected faces come first, because there may be none; where there is a detector instead, that shows too late.
 
     Raises:
-        ValueError: as :func:`check_sources`.
+        ValueError: as :func:`check_sources` and :func:`~.given_faces.faces_of`.
     """
     check_sources(inputs)
     if "faces" not in inputs:
         names = ["detector", *names]
     elif inputs["faces"] is None:
         return ["faces"]
-    elif inputs["faces"].count == 0:
+    elif faces_of(inputs["faces"]).count == 0:
         return []
     return missing(inputs, names)
 
@@ -70,10 +71,10 @@ def faces_in(frames: Tensor, detector: LoadedModel[Detector] | None, faces: Face
     """The connected faces, else those that the detector finds with at least that confidence.
 
     Raises:
-        ValueError: there is neither.
+        ValueError: there is neither, or as :func:`~.given_faces.faces_of`.
     """
     if faces is not None:
-        return faces
+        return faces_of(faces)
     if detector is None:
         raise ValueError(_NOTHING_FINDS_FACES)
     return detector.network.faces_in(frames, DetectionSettings(confidence=confidence))

@@ -7,7 +7,7 @@
 | VISAGE_PARSER    | :class:`LoadedModel` of a :class:`~..models.parsers.Parser`          |
 | VISAGE_EMBEDDER  | :class:`LoadedModel` of an :class:`~..models.embedders.Embedder`     |
 | VISAGE_INPAINTER | :class:`LoadedModel` of a :class:`~..models.refiners.Refiner`        |
-| FACES            | :class:`~..faces.face.Faces`: plain numbers, no tensors              |
+| FACES            | :class:`~..faces.face.Faces`: plain numbers, see :mod:`.given_faces` |
 | FACE_CROPS       | :class:`~..faces.crops.Crops`: where crops were taken, no pixels     |
 | FACE_LANDMARKS   | of ComfyUI's MediaPipe nodes: see :mod:`.bridges.landmarks`          |
 | SEGS             | of the Impact Pack: see :mod:`.bridges.segs`                         |
