@@ -285,6 +285,23 @@ def test_rotations_map_back(detector: Detector, turns: int) -> None:
         assert (face.roll + 90 * turns + 180) % 360 - 180 == pytest.approx(0, abs=1e-3)
 
 
+@pytest.mark.parametrize("rotations", [False, True])
+def test_boxes_without_an_area_are_no_faces(rotations: bool) -> None:
+    """Networks that move the sides of boxes may turn one inside out, which nobody could draw nor work on."""
+
+    class Broken(Markers):
+        def find(self, picture: Tensor, min_score: float) -> Candidates:
+            found = super().find(picture, min_score)
+            left, top, right, bottom = found.boxes[0].tolist()
+            without = [(right, top, left, bottom), (left, bottom, right, top), (left, top, left, bottom)]
+            boxes = torch.tensor([(left, top, right, bottom), *without])
+            return Candidates(boxes, torch.full((4,), 0.9), found.labels.repeat(4), found.landmarks.repeat(4, 1, 1))
+
+    picture = frames(480, 640, (100, 60, 80, 3))
+    (face,) = Detector(Broken(), Host()).detect(picture, DetectionSettings(rotations=rotations))[0]
+    assert_box(face.box, 100, 60, 80, 0)
+
+
 def test_without_rotations_a_turned_face_is_seen_as_the_network_sees_it(detector: Detector) -> None:
     (face,) = detector.detect(torch.rot90(frames(480, 640, (100, 60, 80, 3)), 2, (1, 2)))[0]
     assert face.score == pytest.approx(0.6)

@@ -40,6 +40,10 @@ class Candidates:
         """``[N]``: longer side of each box."""
         return (self.boxes[:, 2:] - self.boxes[:, :2]).amax(1)
 
+    def with_area(self) -> Candidates:
+        """Those whose box has an area: networks that move the sides of boxes may turn one inside out."""
+        return self.select(((self.boxes[:, 2:] - self.boxes[:, :2]).amin(1) > 0).nonzero()[:, 0])
+
     def larger_than(self, size: float) -> Candidates:
         """Those whose box has a side longer than ``size``."""
         return self.select((self.sizes() > size).nonzero()[:, 0])

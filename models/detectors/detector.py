@@ -164,7 +164,7 @@ class Detector:
             padded = F.pad(turned, (0, beside, 0, below), value=PADDING)
             found = self.proposer.propose(padded, settings.confidence, settings.overlap)
             for looks, candidates in zip(seen, found, strict=True):
-                back = candidates.to("cpu").turned_back(turns, width, height)
+                back = candidates.to("cpu").with_area().turned_back(turns, width, height)
                 looks.append(_Look(back, _UPRIGHT if turns == 0 else 1.0))
         return seen
 
