@@ -91,12 +91,18 @@ def over_crops(
     Raises:
         InvalidOutputError: the network gave NaN or infinite numbers; names the network and the crops.
         MemoryError: a single crop does not fit.
+        RuntimeError: PyTorch failed in it; names the network.
     """
 
     def run_batch(positions: Sequence[int]) -> Tensor:
         device = resident.bring(len(positions) * bytes_per_crop)
         chosen = slice(positions[0], positions[-1] + 1)
-        told, made = run(crops[chosen].to(device, torch.float32), chosen)
+        try:
+            told, made = run(crops[chosen].to(device, torch.float32), chosen)
+        except RuntimeError as error:
+            if host.is_out_of_memory(error):
+                raise
+            raise RuntimeError(f"{network} failed: {error}") from error
         bad = tuple(positions[place] for place in unusable(told))
         if bad:
             raise InvalidOutputError(network, f"crop {', '.join(map(str, bad))} of the batch", bad)

@@ -104,7 +104,8 @@ class Painter:
             painted = self.refiner.repaint(repaint, self.settings.sampling, self.progress)
         except (RuntimeError, MemoryError) as error:
             if not self.host.is_out_of_memory(error):
-                raise
+                # Such as a model that does not go with its prompt. PyTorch says neither which model nor where.
+                raise RuntimeError(f"{self.refiner.name} failed at {work.name}: {error}") from error
             message = (
                 f"Out of memory at {work.name}, in a crop of {width}x{height}, even with the VAE in tiles. Lower "
                 "max_size."

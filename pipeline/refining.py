@@ -71,6 +71,7 @@ def refine(
             fit them, or a prompt cannot be read (:class:`~.prompts.PromptError`).
         RefinementError: the model gave rubbish for a face, and ``settings.on_error`` is "stop".
         MemoryError: a face does not fit; says which, and its size.
+        RuntimeError: PyTorch failed in the model; says at which face.
     """
     check_frames(frames, faces.width, faces.height, len(faces.frames))
     region = None if region is None else fitting_region(frames, region).to(frames.device)

@@ -39,3 +39,22 @@ def test_crops_are_told_by_their_places_and_results_lie_where_the_crops_do() -> 
     with pytest.raises(InvalidOutputError, match=r"^pretended gave invalid numbers .* crop 3 of the batch") as caught:
         over_crops(HOST, resident, "pretended", crops, AtOnce(cpu=2, elsewhere=9), 10, run)
     assert caught.value.positions == (3,)
+
+
+def test_a_network_in_which_pytorch_fails_is_named() -> None:
+    def run(given: Tensor, chosen: slice) -> tuple[Tensor, Tensor]:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    resident = HOST.adopt(nn.Identity(), torch.float32)
+    with pytest.raises(RuntimeError, match=r"^GFPGANv1\.4 failed: CUDA error: an illegal") as caught:
+        over_crops(HOST, resident, "GFPGANv1.4", torch.rand(2, 3, 4, 4), AtOnce(cpu=2, elsewhere=9), 10, run)
+    assert not HOST.is_out_of_memory(caught.value)
+
+
+def test_a_network_without_memory_is_named_too() -> None:
+    def run(given: Tensor, chosen: slice) -> tuple[Tensor, Tensor]:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    resident = HOST.adopt(nn.Identity(), torch.float32)
+    with pytest.raises(MemoryError, match=r"^Out of memory in GFPGANv1\.4"):
+        over_crops(HOST, resident, "GFPGANv1.4", torch.rand(2, 3, 4, 4), AtOnce(cpu=2, elsewhere=9), 10, run)

@@ -516,6 +516,16 @@ def test_out_of_memory_names_the_face_and_its_size() -> None:
         refine(picture(), faces_of(LEFT), Painter(full), HOST, settings_of())
 
 
+def test_a_model_in_which_pytorch_fails_is_named_with_the_face() -> None:
+    """Such as one that does not go with its prompt."""
+
+    def fail(work: Repaint) -> Tensor:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied (77x2048 and 768x320)")
+
+    with pytest.raises(RuntimeError, match=r"^\S+ failed at face 1 of image 1: mat1 and mat2 shapes cannot"):
+        refine(picture(), faces_of(LEFT), Painter(fail), HOST, settings_of())
+
+
 def test_other_errors_and_interrupts_pass_through() -> None:
     class Stop(BaseException):
         pass
