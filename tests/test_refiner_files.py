@@ -136,9 +136,31 @@ def without_a_tensor(folder: Path) -> None:
     save_file(tensors, file)
 
 
+def saying(part: str, **values: Any) -> Callable[[Path], None]:
+    """Puts other values into the configuration of a part."""
+
+    def spoil(folder: Path) -> None:
+        file = folder / part / "config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+    return spoil
+
+
+def holding(name: str, content: bytes) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        (folder / name).write_bytes(content)
+
+    return spoil
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
+        (saying("unet", up_block_types=["UpBlock2D"]), "unet is damaged.*its network cannot be built"),
+        (saying("text_encoder", hidden_act="quick_gelt"), "text_encoder is damaged.*cannot be built .'quick_gelt'"),
+        (holding("tokenizer/vocab.json", b'{"a": 1, "b'), r"vocab\.json cannot be read"),
+        (holding("tokenizer/vocab.json", b"\xff\xfe"), r"vocab\.json cannot be read"),
+        (holding("tokenizer/merges.txt", b"#version: 0.2\n\xff \xfe"), "The tokenizer in .* cannot be read"),
         (without("unet/config.json"), r"unet/config\.json is missing"),
         (without("unet/diffusion_pytorch_model.safetensors"), "unet holds no .safetensors file"),
         (without("tokenizer/merges.txt"), r"tokenizer lacks merges\.txt"),

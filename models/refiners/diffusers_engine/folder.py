@@ -105,7 +105,10 @@ def read_tokenizer(folder: Path) -> Any:
     for name in ("vocab.json", "merges.txt"):
         if not (folder / name).is_file():
             raise WeightsError(f"{folder} lacks {name}. Get the whole folder of the model again.")
+    # What is no text and no JSON is told by a bare Exception where transformers meets it.
+    _json(folder / "vocab.json")
     try:
+        (folder / "merges.txt").read_text(encoding="utf-8")
         return CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise WeightsError(f"The tokenizer in {folder} cannot be read ({error}). Get it again.") from error

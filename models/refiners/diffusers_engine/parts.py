@@ -81,10 +81,15 @@ def assemble(make: Callable[[], nn.Module], tensors: Mapping[str, Tensor], what:
         what: for messages: the file, or the folder of the part.
 
     Raises:
-        WeightsError: the tensors do not fit the network.
+        WeightsError: the network cannot be made, or the tensors do not fit it.
     """
-    with torch.device("meta"):
-        module = make()
+    try:
+        with torch.device("meta"):
+            module = make()
+    except (LookupError, ValueError, TypeError, RuntimeError) as error:
+        raise WeightsError(
+            f"{what} is damaged or of a variant that is not supported: its network cannot be built ({error})."
+        ) from error
     wanted = module.state_dict()
     missing = [name for name in wanted if name not in tensors]
     wrong = [name for name, value in wanted.items() if name in tensors and tensors[name].shape != value.shape]
