@@ -33,3 +33,16 @@ def test_a_caption_at_the_upper_edge_leaves_the_face_to_be_seen() -> None:
     drawn = draw_faces(torch.zeros(400, 400, 3), [face], ["sharp\nlooks away"])
     assert not drawn[10:190, 110:290].any()
     assert drawn[205:240, 100:200].any()
+
+
+@pytest.mark.parametrize("caption", ["0.90", "soft\nlooks away"])
+@pytest.mark.parametrize("wide", [90, 200, 400])
+def test_a_caption_is_as_wide_as_its_face_and_not_much_of_the_picture(wide: int, caption: str) -> None:
+    """A node shows a picture 250 pixels wide: a line of a twentieth of that is what can be read."""
+    face = Face(box=(300.0, 500.0, 300.0 + wide, 900.0), score=0.9)
+    drawn = draw_faces(torch.zeros(1000, 1000, 3), [face], [caption])
+    rows, columns = drawn[:496].any(-1).any(1).nonzero(), drawn[:496].any(-1).any(0).nonzero()
+    assert columns.max() - 300 <= max(wide, 80) + 2
+    if wide >= 200:
+        tall = (500 - rows.min()) / len(caption.splitlines())
+        assert 1000 / 35 < tall < 1000 / 15
