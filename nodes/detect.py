@@ -27,7 +27,8 @@ class DetectFaces(io.ComfyNode):
             category="Visage",
             description="Finds the faces in every image of a batch.",
             search_aliases=["face detection", "bbox detector", "find faces", "face mask", "adetailer", "facedetailer"],
-            has_intermediate_output=True,
+            # So that it can be run by itself: to see the faces before anything is done to them.
+            is_output_node=True,
             inputs=[
                 io.Image.Input("image", tooltip="One image or a batch; frames of a video are a batch."),
                 DetectorSocket.Input("detector", tooltip="From Load Face Detector."),

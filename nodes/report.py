@@ -63,7 +63,8 @@ class ReportFaces(io.ComfyNode):
                 "arcface",
                 "face analysis",
             ],
-            has_intermediate_output=True,
+            # What it tells stands on the node: nothing need be connected behind it.
+            is_output_node=True,
             inputs=[
                 io.Image.Input("image", tooltip="The image or batch that the faces were found in."),
                 FacesSocket.Input("faces", tooltip="From Detect Faces."),

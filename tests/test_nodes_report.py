@@ -90,8 +90,7 @@ def test_text_and_picture_are_shown_on_the_node(pack: ModuleType, image: Tensor)
     assert output.ui["text"] == (output.result[0],)
     assert len(output.ui["images"]) == 2
     assert "images" not in pack.ReportFaces.execute(image, FACES, preview=False).ui
-    schema = pack.ReportFaces.GET_SCHEMA()
-    assert schema.has_intermediate_output
+    assert pack.ReportFaces.GET_SCHEMA().is_output_node
 
 
 def test_the_same_faces_after_some_work_are_compared_by_their_places(pack: ModuleType, image: Tensor) -> None:

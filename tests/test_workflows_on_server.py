@@ -238,6 +238,19 @@ def test_detect_and_preview(server: Server, picture: np.ndarray) -> None:
     assert (boxed != picture).any()
 
 
+def test_faces_are_looked_at_with_nothing_connected_behind(server: Server, picture: np.ndarray) -> None:
+    made = prompt(server, "detect_and_preview")
+    detect = the_only(made, "VisageDetectFaces")
+    sources = {the_only(made, name) for name in ("LoadImage", "VisageLoadFaceDetector")}
+    made = {number: node for number, node in made.items() if number in {detect, *sources}}
+    inputs = {"image": [the_only(made, "LoadImage"), 0], "faces": [detect, 0], "preview": True}
+    made["report"] = {"class_type": "VisageFaceReport", "inputs": inputs}
+    outputs = outputs_of(server, made)
+    for number in (detect, "report"):
+        assert (server.picture(outputs[number]["images"][0]) != picture).any()
+    assert outputs["report"]["text"][0].startswith("Image 1: 1 face\n- face 1 (")
+
+
 def with_parser(made: dict[str, Any]) -> dict[str, Any]:
     """The prompt of keep_glasses, changed as its note says: what a parser takes for glasses is kept."""
     made["parser"] = {
