@@ -343,6 +343,20 @@ def test_the_help_page_opens_with_its_picture(page: Browser) -> None:
     page.picture("9-help")
 
 
+def test_a_workflow_that_is_dropped_is_seen_beside_the_bars_of_the_page(page: Browser) -> None:
+    page.script(
+        "return app.handleFile(new File([arguments[0]], 'dropped.json', { type: 'application/json' }))",
+        (ROOT / "workflows" / "restore_portrait.json").read_text(encoding="utf-8"),
+    )
+    page.wait(lambda: not page.script("return app.rootGraph.nodes.some((node) => node.type === arguments[0])", PICKER))
+    bars = [page.one(f"[data-testid={bar}]").rect for bar in ("side-toolbar", "subgraph-breadcrumb")]
+    # The title of the first node stands above its place.
+    left, top = page.script("return [...app.canvas.ds.convertOffsetToCanvas([0, -30])]")
+    assert left > bars[0]["x"] + bars[0]["width"]
+    assert top > bars[1]["y"] + bars[1]["height"]
+    page.picture("10-dropped")
+
+
 def test_every_node_of_the_pack_is_drawn(page: Browser) -> None:
     page.script("return app.extensionManager.setting.set('Comfy.RightSidePanel.IsOpen', false)")
     Graph(page).new()

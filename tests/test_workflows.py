@@ -110,6 +110,17 @@ def test_nodes_do_not_overlap_on_the_canvas(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_nothing_is_opened_under_the_bars_of_the_page(path: Path) -> None:
+    """They are 60 pixels wide at the left edge, and 90 high at the upper one."""
+    flow = workflow(path.stem)
+    scale, offset = flow["extra"]["ds"]["scale"], flow["extra"]["ds"]["offset"]
+    corners = [rectangle(node)[:2] for node in flow["nodes"]] + [group["bounding"][:2] for group in flow["groups"]]
+    left, top = (scale * (offset[axis] + min(corner[axis] for corner in corners)) for axis in (0, 1))
+    assert 65 < left < 120
+    assert 95 < top < 120
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_what_a_group_switches_on_is_in_it_and_nothing_else(path: Path) -> None:
     """A key switches all nodes of a group on if all are bypassed, else it bypasses all of them."""
     flow = workflow(path.stem)
