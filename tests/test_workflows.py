@@ -121,6 +121,18 @@ def test_nothing_is_opened_under_the_bars_of_the_page(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_faces_are_refined_at_the_size_of_the_checkpoint_that_is_named(path: Path) -> None:
+    nodes = workflow(path.stem)["nodes"]
+    names = [socket["id"] for socket in SCHEMAS["VisageRefineFaces"]["inputs"] if "default" in socket]
+    # ComfyUI's own widget stands behind the seed.
+    names.insert(names.index("seed") + 1, "control_after_generate")
+    for node in nodes:
+        if node["type"] == "VisageRefineFaces":
+            assert CHECKPOINT in files_of(nodes)
+            assert dict(zip(names, node["widgets_values"], strict=False))["guide_size"] == 768
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_what_a_group_switches_on_is_in_it_and_nothing_else(path: Path) -> None:
     """A key switches all nodes of a group on if all are bypassed, else it bypasses all of them."""
     flow = workflow(path.stem)
