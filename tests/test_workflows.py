@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from itertools import combinations
+import math
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ NEEDS = {
     "restore_then_refine": {CHECKPOINT},
 }
 BYPASSED = 4
+Place = tuple[float, float]
 SCHEMAS = json.loads(Path(__file__).with_name("node_schemas.json").read_text(encoding="utf-8"))
 
 
@@ -107,6 +109,45 @@ def overlapping(nodes: list[dict[str, Any]]) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_nodes_do_not_overlap_on_the_canvas(path: Path) -> None:
     assert overlapping(workflow(path.stem)["nodes"]) == []
+
+
+def sockets(node: dict[str, Any], side: str) -> list[Place]:
+    """Where the sockets stand on the canvas that are no widgets."""
+    (left, top), width = node["pos"], node["size"][0]
+    seen = [socket for socket in node[side] if "widget" not in socket]
+    return [(left + (width if side == "outputs" else 0), top + 14 + 20 * number) for number in range(len(seen))]
+
+
+def curve(start: Place, end: Place) -> list[Place]:
+    """Places on a link: it leaves and arrives level, with a quarter of its length as handles."""
+    reach = math.dist(start, end) / 4
+    handles = (start, (start[0] + reach, start[1]), (end[0] - reach, end[1]), end)
+    shares = [(t / 200, 1 - t / 200) for t in range(201)]
+    weights = [(u**3, 3 * u * u * t, 3 * u * t * t, t**3) for t, u in shares]
+    return [
+        (
+            sum(w * x for w, (x, _) in zip(row, handles, strict=True)),
+            sum(w * y for w, (_, y) in zip(row, handles, strict=True)),
+        )
+        for row in weights
+    ]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_no_link_seems_to_end_at_a_node_behind_which_it_passes(path: Path) -> None:
+    """A socket is a dot of ten pixels."""
+    flow = workflow(path.stem)
+    nodes = {node["id"]: node for node in flow["nodes"]}
+    for _, source, output, target, slot, kind in flow["links"]:
+        if "widget" in nodes[target]["inputs"][slot]:
+            continue
+        places = curve(sockets(nodes[source], "outputs")[output], sockets(nodes[target], "inputs")[slot])
+        for node in flow["nodes"]:
+            if node["id"] in (source, target):
+                continue
+            for x, y in sockets(node, "inputs") + sockets(node, "outputs"):
+                near = [place for one, place in pairwise(places) if min(one[0], place[0]) <= x < max(one[0], place[0])]
+                assert all(abs(place[1] - y) > 6 for place in near), (kind, node["type"])
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
