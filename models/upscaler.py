@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..faces.resizing import resize_image, scaled_size
 from .host import Host, Progress, in_batches
-from .inference import InvalidOutputError, Precision, checked_dtype, unusable
+from .inference import InvalidOutputError, unusable
 from .restorers.loading import load_network
 from .restorers.network import Network, forward
 from .weights import WeightsError
@@ -27,13 +27,12 @@ _LARGEST_TILE, _SMALLEST_TILE = 512, 96
 _OVERLAP, _FEATHER = 48, 8
 
 
-def load_upscaler(path: Path, host: Host, precision: Precision = "fp32") -> Upscaler:
+def load_upscaler(path: Path, host: Host) -> Upscaler:
     """The upscaler in a file, whatever the file is called.
 
     Args:
         path: any network that spandrel reads and that makes an RGB picture of any size from one, such as Real-ESRGAN.
         host: gets the network to look after.
-        precision: as for :func:`~visage.models.restorers.load_restorer`.
 
     Raises:
         WeightsError: as for ``load_restorer``, or the network takes nothing but aligned faces.
@@ -44,7 +43,7 @@ def load_upscaler(path: Path, host: Host, precision: Precision = "fp32") -> Upsc
             f"{path.name} ({network.architecture.name}) restores aligned faces and cannot upscale whole pictures. "
             "Choose it as the restorer."
         )
-    return Upscaler(network, host, precision)
+    return Upscaler(network, host)
 
 
 class Upscaler:
@@ -56,14 +55,13 @@ class Upscaler:
         scale: the network's own factor.
     """
 
-    def __init__(self, network: Network, host: Host, precision: Precision = "fp32") -> None:
-        """Raises ``WeightsError`` where the precision is too coarse for the architecture."""
+    def __init__(self, network: Network, host: Host) -> None:
         self.name = network.name
         self.architecture = network.architecture.name
         self.scale = network.scale
         self._network = network
         self._host = host
-        self._resident = host.adopt(network.module, checked_dtype(network.name, network.architecture, precision))
+        self._resident = host.adopt(network.module, torch.float32)
 
     def upscale(self, frames: Tensor, factor: float) -> Tensor:
         """Upscales frames by any factor; the geometry is that of :func:`~visage.faces.resizing.resize_frames`.
