@@ -1,10 +1,10 @@
-"""What all networks of faces share when they are run: precision, batches that fit the memory, results that are none."""
+"""What all networks share when they are run: precision, batches that fit the memory, checks for NaN."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -32,28 +32,18 @@ class InvalidOutputError(Exception):
         )
 
 
-class Architecture(Protocol):
-    """What is known of the precision of a kind of network."""
+def checked_dtype(network: str, architecture: str, bf16: bool, precision: Precision) -> torch.dtype:
+    """The dtype for the weights of a network.
 
-    @property
-    def name(self) -> str:
-        """As its authors call it."""
-        ...
-
-    @property
-    def bf16(self) -> bool:
-        """bfloat16 was measured to be close enough to fp32."""
-        ...
-
-
-def checked_dtype(network: str, architecture: Architecture, precision: Precision) -> torch.dtype:
-    """The type for the weights of a network.
+    Args:
+        network, architecture: their names, for the message.
+        bf16: whether bfloat16 was measured to be close enough to fp32 in that architecture.
 
     Raises:
-        WeightsError: the architecture is not known to be accurate in that precision. Names the network.
+        WeightsError: the network is not known to be accurate in that precision.
     """
-    if precision == "bf16" and not architecture.bf16:
-        raise WeightsError(f"{network} ({architecture.name}) is not accurate enough in bf16. Use precision fp32.")
+    if precision == "bf16" and not bf16:
+        raise WeightsError(f"{network} ({architecture}) is not accurate enough in bf16. Use precision fp32.")
     return DTYPES[precision]
 
 

@@ -34,7 +34,8 @@ class Parser:
         self.architecture = network.architecture.name
         self._network = network
         self._host = host
-        self._resident = host.adopt(network.module, checked_dtype(network.name, network.architecture, precision))
+        dtype = checked_dtype(network.name, network.architecture.name, network.architecture.bf16, precision)
+        self._resident = host.adopt(network.module, dtype)
 
     def parse(self, crops: Tensor, progress: Progress | None = None) -> Tensor:
         """The regions of faces. The same crops give the same bits, and no crop acts on another.

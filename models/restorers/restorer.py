@@ -42,7 +42,8 @@ class Restorer:
         self.template = network.architecture.template
         self._network = network
         self._host = host
-        self._resident = host.adopt(network.module, checked_dtype(network.name, network.architecture, precision))
+        dtype = checked_dtype(network.name, network.architecture.name, network.architecture.bf16, precision)
+        self._resident = host.adopt(network.module, dtype)
 
     def crop_size(self, native: float) -> int:
         """Side in pixels of the aligned crop for a face whose crop square covers ``native`` pixels of the frame.
