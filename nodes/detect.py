@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..faces.face import Faces, in_reading_order
+from ..faces.face import Face, Faces, in_reading_order
 from ..faces.selection import SkipSettings, reasons_to_skip
 from ..fields import build
 from ..models.detectors import DetectionSettings, Detector
@@ -81,10 +82,8 @@ def _without_small(faces: Faces, min_size: int) -> Faces:
     """The faces of at least ``min_size`` pixels, numbered anew."""
     skip = SkipSettings(min_size=min_size)
 
-    def kept(frame: int) -> tuple[int, ...]:
-        reasons = reasons_to_skip(faces.frames[frame], faces.width, faces.height, skip)
-        return tuple(index for index, reason in enumerate(reasons) if reason is None)
+    def kept(found: Sequence[Face]) -> Iterator[Face]:
+        reasons = reasons_to_skip(found, faces.width, faces.height, skip)
+        return (face for face, reason in zip(found, reasons, strict=True) if reason is None)
 
-    return faces.with_frames(
-        in_reading_order(found[index] for index in kept(frame)) for frame, found in enumerate(faces.frames)
-    )
+    return faces.with_frames(in_reading_order(kept(found)) for found in faces.frames)
