@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ..faces.crops import check_frames
 from ..faces.face import Faces
-from ..faces.selection import PickSettings, pick, picks, share_of
+from ..faces.selection import PickSettings, box_in_percent, parse_picks, pick
 from ..fields import build
 from . import views
-from .chosen import chosen_outputs, sorted_out
+from .choice_outputs import choice_outputs, choice_values
 from .given_faces import faces_of
 from .images import frames_of
 from .setting_widgets import setting_widgets
@@ -37,14 +37,14 @@ class PickFaces(io.ComfyNode):
                 FacesSocket.Input("faces", tooltip="From Detect Faces."),
                 *setting_widgets(PickSettings),
             ],
-            outputs=chosen_outputs("The faces that were taken, in the order in which they came, then those drawn."),
+            outputs=choice_outputs("The faces that were taken, in the order in which they came, then those drawn."),
         )
 
     @classmethod
     def validate_inputs(cls, choice: str | None = None) -> bool | str:
         # From a link it is still unknown here and arrives as None.
         try:
-            picks(choice or "")
+            parse_picks(choice or "")
         except ValueError as error:
             return str(error)
         return True
@@ -54,10 +54,10 @@ class PickFaces(io.ComfyNode):
         frames, faces = frames_of(image), faces_of(faces)
         check_frames(frames, faces.width, faces.height, len(faces.frames))
         settings = build(PickSettings, inputs)
-        taken, others, text, number = sorted_out(faces, pick(faces, settings))
+        taken, others, text, number = choice_values(faces, pick(faces, settings))
         pictures = ui.PreviewImage(views.preview(frames), cls=cls).as_dict()["images"]
         shown = {
-            "pick": placed(faces, pictures),
+            "pick": shown_pictures(faces, pictures),
             "total": [len(frames)],
             "choice": [settings.choice],
             "text": [text],
@@ -65,10 +65,10 @@ class PickFaces(io.ComfyNode):
         return io.NodeOutput(taken, others, text, number, ui=shown)
 
 
-def placed(faces: Faces, pictures: list[dict[str, str]]) -> list[dict[str, Any]]:
-    """What the page shows: of each picture where it was saved, and its faces.
+def shown_pictures(faces: Faces, pictures: list[dict[str, str]]) -> list[dict[str, Any]]:
+    """What ``js/pick_faces.js`` gets: of each preview where it was saved, and the faces in it.
 
-    Each face is its ``box`` in the numbers of a choice, its ``number`` from 1 on and its ``size`` in pixels.
+    Each face is its ``box`` in percent of the picture, its ``number`` from 1 on and its ``size`` in pixels.
     """
     return [
         {
@@ -77,7 +77,7 @@ def placed(faces: Faces, pictures: list[dict[str, str]]) -> list[dict[str, Any]]
             "height": faces.height,
             "faces": [
                 {
-                    "box": share_of(face, faces.width, faces.height),
+                    "box": box_in_percent(face, faces.width, faces.height),
                     "number": face.index + 1,
                     "size": round(face.size),
                 }

@@ -8,9 +8,9 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..faces.face import Faces
-from ..faces.selection import Choice, SelectSettings, choose, overlaps, places, summary
+from ..faces.selection import Choice, SelectSettings, choice_summary, choose, parse_places, shares_in_region
 from ..fields import build
-from .chosen import chosen_outputs, sorted_out
+from .choice_outputs import choice_outputs, choice_values
 from .given_faces import faces_of
 from .images import region_in
 from .setting_widgets import setting_widgets
@@ -44,14 +44,14 @@ class SelectFaces(io.ComfyNode):
                     ),
                 ),
             ],
-            outputs=chosen_outputs("The faces that were taken, in the order that was asked for, numbered anew."),
+            outputs=choice_outputs("The faces that were taken, in the order that was asked for, numbered anew."),
         )
 
     @classmethod
     def validate_inputs(cls, indices: str | None = None) -> bool | str:
         # From a link they are still unknown here and arrive as None.
         try:
-            places(indices or "", 0)
+            parse_places(indices or "", 0)
         except ValueError as error:
             return str(error)
         return True
@@ -59,12 +59,12 @@ class SelectFaces(io.ComfyNode):
     @classmethod
     def execute(cls, faces: Faces, region: Tensor | None = None, **inputs: Any) -> io.NodeOutput:
         faces = faces_of(faces)
-        choices = chosen(faces, build(SelectSettings, inputs), region)
-        taken, others, text, number = sorted_out(faces, choices)
-        return io.NodeOutput(taken, others, text, number, ui=report_shown(text, summary(choices)))
+        choices = choices_of(faces, build(SelectSettings, inputs), region)
+        taken, others, text, number = choice_values(faces, choices)
+        return io.NodeOutput(taken, others, text, number, ui=report_shown(text, choice_summary(choices)))
 
 
-def chosen(faces: Faces, settings: SelectSettings, region: Tensor | None) -> list[Choice]:
+def choices_of(faces: Faces, settings: SelectSettings, region: Tensor | None) -> list[Choice]:
     """What becomes of the faces of each frame.
 
     Raises:
@@ -82,6 +82,6 @@ def chosen(faces: Faces, settings: SelectSettings, region: Tensor | None) -> lis
             f"one for all. It has {number} of {wide} x {tall}."
         )
     return [
-        choose(found, width, height, settings, overlaps(found, layer))
+        choose(found, width, height, settings, shares_in_region(found, layer))
         for found, layer in zip(faces.frames, layers.expand(frames, -1, -1), strict=True)
     ]

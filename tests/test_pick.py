@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from visage.faces.face import Face, Faces, numbered
-from visage.faces.selection import PickSettings, pick, picks, report, share_of
-from visage.faces.selection.picking import SAME, matches, overlap, picked
+from visage.faces.selection import PickSettings, box_in_percent, choice_report, parse_picks, pick
+from visage.faces.selection.picking import SAME, box_iou, matches, pick_in_frame
 from visage.faces.selection.picks import Pick, drawn_face
 
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -21,18 +21,18 @@ def chosen(text: str, *frames: tuple[Face, ...]) -> tuple[list[list[float]], str
     """Where the faces are that are taken of each frame, and what is told of it."""
     faces = Faces(WIDTH, HEIGHT, frames or (ROW,))
     choices = pick(faces, PickSettings(text))
-    return [[face.box[0] + 0.5 for face in choice.taken] for choice in choices], report(choices)
+    return [[face.box[0] + 0.5 for face in choice.taken] for choice in choices], choice_report(choices)
 
 
 # ---- the language
 
 
 def test_entries_are_read_in_every_spelling() -> None:
-    assert picks("") == picks(" \n ; ;") == ()
+    assert parse_picks("") == parse_picks(" \n ; ;") == ()
     take = Pick("take", (31.2, 18.0, 10.5, 14.0))
     for text in ("take 31.2,18,10.5,14", "TAKE 31.2 18 10.5 14", "31.2, 18, 10.5, 14", " take31.2 ,18 , 10.50,+14. ;"):
-        assert picks(text) == (take,), text
-    assert picks("image 3: none\nleave .5,-1,2,3; Image 2 :draw 0,0,1,1") == (
+        assert parse_picks(text) == (take,), text
+    assert parse_picks("image 3: none\nleave .5,-1,2,3; Image 2 :draw 0,0,1,1") == (
         Pick("none", None, 3),
         Pick("leave", (0.5, -1.0, 2.0, 3.0)),
         Pick("draw", (0.0, 0.0, 1.0, 1.0), 2),
@@ -62,14 +62,14 @@ def test_entries_are_read_in_every_spelling() -> None:
 )
 def test_an_entry_that_cannot_be_read_is_named(text: str, entry: str, says: str) -> None:
     with pytest.raises(ValueError, match=says) as error:
-        picks(text)
+        parse_picks(text)
     assert f"'{entry}" in str(error.value)
 
 
 def test_there_is_an_end_to_how_many_entries_are_read() -> None:
-    assert len(picks("none;" * 1000)) == 1000
+    assert len(parse_picks("none;" * 1000)) == 1000
     with pytest.raises(ValueError, match="1001 entries"):
-        picks("none;" * 1001)
+        parse_picks("none;" * 1001)
 
 
 edges = st.integers(0, 9900).map(lambda number: number / 100)
@@ -84,13 +84,13 @@ entries = st.builds(Pick, st.sampled_from(["take", "leave", "draw"]), boxes, ima
 @unhurried
 @given(st.lists(entries, max_size=8))
 def test_what_is_written_is_read_as_it_was(made: list[Pick]) -> None:
-    assert picks("; ".join(map(str, made))) == picks("\n".join(map(str, made))) == tuple(made)
+    assert parse_picks("; ".join(map(str, made))) == parse_picks("\n".join(map(str, made))) == tuple(made)
 
 
 @unhurried
 @given(boxes)
 def test_a_drawn_box_is_where_it_says(box: tuple[float, float, float, float]) -> None:
-    assert share_of(drawn_face(box, 640, 480), 640, 480) == pytest.approx(box, abs=0.0051)
+    assert box_in_percent(drawn_face(box, 640, 480), 640, 480) == pytest.approx(box, abs=0.0051)
 
 
 # ---- whom it means
@@ -163,17 +163,17 @@ def test_two_entries_of_one_face_do_not_take_its_neighbour() -> None:
 @unhurried
 @given(boxes, boxes)
 def test_overlap_is_intersection_over_union(one: tuple[float, ...], other: tuple[float, ...]) -> None:
-    assert overlap(one, other) == overlap(other, one)
-    assert 0 <= overlap(one, other) <= 1 + 1e-9
-    assert overlap(one, one) == pytest.approx(1)
+    assert box_iou(one, other) == box_iou(other, one)
+    assert 0 <= box_iou(one, other) <= 1 + 1e-9
+    assert box_iou(one, one) == pytest.approx(1)
 
 
 def test_a_face_is_the_same_after_half_a_step_or_growth_and_no_more() -> None:
     box = (40.0, 40.0, 20.0, 20.0)
     for same in ((50, 40, 20, 20), (45, 45, 20, 20), (32, 32, 36, 36)):
-        assert overlap(box, same) >= SAME
+        assert box_iou(box, same) >= SAME
     for other in ((51, 40, 20, 20), (47, 47, 20, 20), (31, 31, 38, 38)):
-        assert overlap(box, other) < SAME
+        assert box_iou(box, other) < SAME
 
 
 # Places on a grid, 20 percent apart: faces that do not touch.
@@ -195,13 +195,13 @@ def test_the_choice_survives_a_small_change_of_the_picture(places: list[tuple[in
     only = data.draw(st.booleans())
     before = [at(*place, (0, 0, 0)) for place in places]
     text = [
-        Pick("take" if only else "leave", share_of(face, 1000, 1000))
+        Pick("take" if only else "leave", box_in_percent(face, 1000, 1000))
         for face, is_wanted in zip(before, wanted, strict=True)
         if is_wanted == only
     ] + [Pick("none")] * only
     after = numbered(at(*place, data.draw(st.tuples(shake, shake, shake))) for place in places)
     order = data.draw(st.permutations(range(len(places))))
-    choice = picked([after[place] for place in order], 1000, 1000, text)
+    choice = pick_in_frame([after[place] for place in order], 1000, 1000, text)
     taken = {face.box for face in choice.taken}
     assert taken == {face.box for face, is_wanted in zip(after, wanted, strict=True) if is_wanted}
     assert choice.notes == ()
@@ -213,7 +213,7 @@ def test_every_face_is_taken_or_left_out_and_every_drawn_box_stays(
     found: list[tuple[float, float, float, float]], text: list[Pick]
 ) -> None:
     faces = numbered(drawn_face(box, 1000, 1000) for box in found)
-    choice = picked(faces, 1000, 1000, text)
+    choice = pick_in_frame(faces, 1000, 1000, text)
     drawn = [drawn_face(entry.box, 1000, 1000).box for entry in text if entry.kind == "draw" and entry.box]
     assert [face.box for face in choice.taken][len(choice.taken) - len(drawn) :] == drawn
     kept = [face.box for face in choice.taken][: len(choice.taken) - len(drawn)]

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from visage.faces.face import Face
-from visage.faces.selection.picking import picked
-from visage.faces.selection.picks import Pick, drawn_face, picks, share_of
+from visage.faces.selection.picking import pick_in_frame
+from visage.faces.selection.picks import Pick, box_in_percent, drawn_face, parse_picks
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "js"
 # Reads calls from the standard input, [[module, function, arguments], ...], and writes what they return or throw.
@@ -90,20 +90,21 @@ def some_choices(number: int, apart: bool = False) -> list[tuple[str, list[tuple
 def outcome(text: str, faces: list[tuple[float, float, float, float]], image: int = 1) -> list[bool]:
     """Which faces of an image the server takes."""
     found = [drawn_face(box, 10000, 10000) for box in faces]
-    entries = [entry for entry in picks(text) if entry.image in (None, image)]
-    left_out = picked(found, 10000, 10000, entries).left_out
+    entries = [entry for entry in parse_picks(text) if entry.image in (None, image)]
+    left_out = pick_in_frame(found, 10000, 10000, entries).left_out
     return [all(each.face is not face for each in left_out) for face in found]
 
 
 def notes(text: str, faces: list[tuple[float, float, float, float]]) -> int:
     """How many entries mean no face of image 1, as the server says."""
     found = [drawn_face(box, 10000, 10000) for box in faces]
-    return len(picked(found, 10000, 10000, [entry for entry in picks(text) if entry.image in (None, 1)]).notes)
+    entries = [entry for entry in parse_picks(text) if entry.image in (None, 1)]
+    return len(pick_in_frame(found, 10000, 10000, entries).notes)
 
 
 def drawn(text: str, image: int) -> list[Any]:
     """The boxes that are drawn in an image."""
-    return [entry.box for entry in picks(text) if entry.kind == "draw" and entry.image in (None, image)]
+    return [entry.box for entry in parse_picks(text) if entry.kind == "draw" and entry.image in (None, image)]
 
 
 def test_both_read_the_same_and_refuse_the_same(folder: Path) -> None:
@@ -130,7 +131,7 @@ def test_both_read_the_same_and_refuse_the_same(folder: Path) -> None:
     answers = called(folder, *(("choice", "parse", [text]) for text in texts))
     for text, answer in zip(texts, answers, strict=True):
         try:
-            expected: Any = data(picks(text))
+            expected: Any = data(parse_picks(text))
         except ValueError:
             assert answer == f"!'{text}' is no entry of a choice.", text
         else:
@@ -140,8 +141,8 @@ def test_both_read_the_same_and_refuse_the_same(folder: Path) -> None:
 def test_both_take_the_same_faces_and_write_the_same(folder: Path) -> None:
     cases = some_choices(400)
     # Faces travel to the page in the numbers of a choice.
-    boxes = [[share_of(drawn_face(box, 10000, 10000), 10000, 10000) for box in faces] for _, faces in cases]
-    read = [data(picks(text)) for text, _ in cases]
+    boxes = [[box_in_percent(drawn_face(box, 10000, 10000), 10000, 10000) for box in faces] for _, faces in cases]
+    read = [data(parse_picks(text)) for text, _ in cases]
     states = called(folder, *(("choice", "states", [one, two, 1]) for one, two in zip(read, boxes, strict=True)))
     expected = [outcome(text, faces) for text, faces in cases]
     assert [[state["taken"] for state in each] for each in states] == expected
@@ -152,14 +153,14 @@ def test_both_take_the_same_faces_and_write_the_same(folder: Path) -> None:
     assert strangers == [notes(text, faces) for text, faces in cases]
     assert any(strangers)
     written = called(folder, *(("choice", "format", [one]) for one in read))
-    assert written == ["; ".join(map(str, picks(text))) for text, _ in cases]
+    assert written == ["; ".join(map(str, parse_picks(text))) for text, _ in cases]
 
 
 def test_a_click_changes_one_face_and_no_other(folder: Path) -> None:
     cases = [(text, faces, place) for text, faces in some_choices(300, apart=True) for place in range(len(faces))]
-    boxes = [[share_of(drawn_face(box, 10000, 10000), 10000, 10000) for box in faces] for _, faces, _ in cases]
+    boxes = [[box_in_percent(drawn_face(box, 10000, 10000), 10000, 10000) for box in faces] for _, faces, _ in cases]
     calls = [
-        [data(picks(text)), shown, place, 1, total]
+        [data(parse_picks(text)), shown, place, 1, total]
         for (text, _, place), shown in zip(cases, boxes, strict=True)
         for total in (1, 3)
     ]
@@ -181,7 +182,7 @@ def test_a_click_changes_one_face_and_no_other(folder: Path) -> None:
 
 
 def test_all_none_and_drawn_boxes_change_one_image_of_a_batch(folder: Path) -> None:
-    cases = [(text, faces, data(picks(text))) for text, faces in some_choices(200)]
+    cases = [(text, faces, data(parse_picks(text))) for text, faces in some_choices(200)]
     changes: list[tuple[str, list[Any]]] = []
     for _, _, read in cases:
         here = [place for place, pick in enumerate(read) if pick["kind"] == "draw" and pick["image"] in (None, 1)]
@@ -223,7 +224,7 @@ def test_both_languages_say_the_same_things(folder: Path) -> None:
 
 
 def test_all_and_none_keep_drawn_boxes(folder: Path) -> None:
-    read = data(picks("take 1,2,3,4; image 2: leave 1,2,3,4; draw 5,6,7,8; none; image 1: leave 9,9,9,9"))
+    read = data(parse_picks("take 1,2,3,4; image 2: leave 1,2,3,4; draw 5,6,7,8; none; image 1: leave 9,9,9,9"))
     everyone, nobody, added, without = called(
         folder,
         ("choice", "withAll", [read, 1, 1]),
@@ -231,9 +232,9 @@ def test_all_and_none_keep_drawn_boxes(folder: Path) -> None:
         ("choice", "withDrawn", [read, [1, 1, 1, 1], 2, 2]),
         ("choice", "without", [read, 2, 1, 1]),
     )
-    assert everyone == data(picks("image 2: leave 1,2,3,4; draw 5,6,7,8"))
-    assert nobody == data(picks("image 2: leave 1,2,3,4; draw 5,6,7,8; none"))
-    assert added == [*read, *data(picks("image 2: draw 1,1,1,1"))]
+    assert everyone == data(parse_picks("image 2: leave 1,2,3,4; draw 5,6,7,8"))
+    assert nobody == data(parse_picks("image 2: leave 1,2,3,4; draw 5,6,7,8; none"))
+    assert added == [*read, *data(parse_picks("image 2: draw 1,1,1,1"))]
     assert without == [*read[:2], *read[3:]]
 
 
@@ -278,4 +279,4 @@ def test_the_last_run_of_the_same_workflow_and_node_is_shown(folder: Path) -> No
 
 
 def test_a_face_is_where_the_server_says() -> None:
-    assert share_of(Face((-0.5, 59.5, 99.5, 119.5)), 400, 240) == (0, 25, 25, 25)
+    assert box_in_percent(Face((-0.5, 59.5, 99.5, 119.5)), 400, 240) == (0, 25, 25, 25)

@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from visage.faces.face import Face
 from visage.faces.pose import eye_distance, yaw_of
-from visage.faces.selection import Criteria, Order, SelectSettings, choose, ordered, overlaps, places, report
+from visage.faces.selection import (
+    Criteria,
+    Order,
+    SelectSettings,
+    choice_report,
+    choose,
+    ordered,
+    parse_places,
+    shares_in_region,
+)
 
 WIDTH, HEIGHT = 400, 300
 ORDERS = list(Order.__args__)
@@ -126,19 +135,19 @@ def test_ranks_only_rise_or_fall_and_ties_go_from_top_to_bottom(faces, order) ->
     ],
 )
 def test_places_are_what_the_list_says(text, count, expected) -> None:
-    assert places(text, count) == expected
+    assert parse_places(text, count) == expected
 
 
 @pytest.mark.parametrize("text", ["one", "1.5", "1-2-3", "--1", "0;1", "1-"])
 def test_what_is_no_place_is_refused_by_name(text) -> None:
     with pytest.raises(ValueError, match="no place"):
-        places(text, 5)
+        parse_places(text, 5)
 
 
 @pytest.mark.parametrize("text", ["4-2", "-1--3"])
 def test_a_range_does_not_run_backwards(text) -> None:
     with pytest.raises(ValueError, match="runs backwards"):
-        places(text, 5)
+        parse_places(text, 5)
 
 
 @settings(deadline=None)
@@ -152,7 +161,7 @@ def test_a_list_names_what_python_would_index(spans, count) -> None:
     expected: list[int] = []
     for first, last in spans:
         expected += [number % count for number in range(first, last + 1) if -count <= number < count]
-    assert places(text, count) == tuple(dict.fromkeys(expected))
+    assert parse_places(text, count) == tuple(dict.fromkeys(expected))
 
 
 @settings(deadline=None)
@@ -214,14 +223,14 @@ def test_regions_count_by_the_share_of_the_box() -> None:
     region = torch.zeros(HEIGHT, WIDTH)
     region[:, :200] = 1
     faces = [square(9.5, 9.5, 40), square(189.5, 9.5, 40), square(299.5, 9.5, 40), square(-30.5, 9.5, 40)]
-    shares = overlaps([*faces, square(-90, -90, 9)], region)
+    shares = shares_in_region([*faces, square(-90, -90, 9)], region)
     assert shares == pytest.approx([1, 0.25, 0, 1, 0])
     assert kept(faces, shares[:4]) == [0, 3]
     assert kept(faces, shares[:4], overlap=0.25) == [0, 1, 3]
     assert kept(faces, shares[:4], region_rule="outside") == [1, 2]
     assert kept(faces, shares[:4], region_rule="outside", overlap=0.8) == [2]
     assert kept(faces, shares[:4], region_rule="outside", overlap=0) == [0, 1, 2, 3]
-    assert overlaps(faces[:1], region / 2) == pytest.approx([0.5])
+    assert shares_in_region(faces[:1], region / 2) == pytest.approx([0.5])
 
 
 def test_poses_are_judged_where_something_tells_them() -> None:
@@ -277,7 +286,7 @@ def test_a_report_names_every_face_left_out_with_its_place_and_reason() -> None:
     settings = SelectSettings(count=1, criteria=Criteria(min_size=20, max_yaw=30))
     some = choose(faces, WIDTH, HEIGHT, settings)
     others = choose([*faces[:1], square(200, 10, 50, index=1)], WIDTH, HEIGHT, settings)
-    assert report([some, others, choose([], WIDTH, HEIGHT, settings)]).splitlines() == [
+    assert choice_report([some, others, choose([], WIDTH, HEIGHT, settings)]).splitlines() == [
         "Image 1: 1 of 3 faces taken",
         "- face 2 (12 px at 106, 56): smaller than 20 px",
         "- face 3 (120 px at 150, 150): turned by about 50 degrees, more than 30",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from .choosing import Choice, LeftOut, choose, report, summary
+from .choosing import Choice, LeftOut, choice_report, choice_summary, choose
 from .criteria import Criteria, SelectSettings
 from .order import Order, ordered
 from .picking import PickSettings, pick
-from .picks import picks, share_of
-from .places import places
-from .region import overlaps
+from .picks import box_in_percent, parse_picks
+from .places import parse_places
+from .region import shares_in_region
 from .skipping import SkipSettings, reasons_to_skip
 
 __all__ = [
@@ -19,14 +19,14 @@ __all__ = [
     "PickSettings",
     "SelectSettings",
     "SkipSettings",
+    "box_in_percent",
+    "choice_report",
+    "choice_summary",
     "choose",
     "ordered",
-    "overlaps",
+    "parse_picks",
+    "parse_places",
     "pick",
-    "picks",
-    "places",
     "reasons_to_skip",
-    "report",
-    "share_of",
-    "summary",
+    "shares_in_region",
 ]

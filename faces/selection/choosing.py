@@ -9,7 +9,7 @@ from ..described import counted, in_words
 from ..face import Face, numbered
 from .criteria import SelectSettings, reason_against
 from .order import ordered
-from .places import places
+from .places import parse_places
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def choose(
     First all that do not meet the criteria are left out. The rest is put in order, and the range counts in that.
 
     Args:
-        overlaps: for each face the share of its box in the region (:func:`.region.overlaps`); ``None`` without one.
+        overlaps: for each face the share of its box in the region, 0..1; ``None`` without a region.
 
     Raises:
         ValueError: the indices cannot be read.
@@ -56,7 +56,7 @@ def choose(
     able = ordered((face for face in numbered(faces) if reasons[face.index] is None), settings.order, width, height)
     end = settings.first + settings.count if settings.count else len(able)
     by_index = bool(settings.indices.strip())
-    asked = places(settings.indices, len(able)) if by_index else range(settings.first, end)
+    asked = parse_places(settings.indices, len(able)) if by_index else range(settings.first, end)
     for place, face in enumerate(able):
         if place not in asked and by_index:
             reasons[face.index] = f"at place {place} of the order (from 0), which is not asked for"
@@ -68,17 +68,17 @@ def choose(
     )
 
 
-def report(choices: Sequence[Choice]) -> str:
+def choice_report(choices: Sequence[Choice]) -> str:
     """What was taken of each frame, and why the rest was not, for people: a line for each, numbers from 1 on."""
     lines = []
     for frame, choice in enumerate(choices):
-        lines.append(f"Image {frame + 1}: {summary([choice])}")
+        lines.append(f"Image {frame + 1}: {choice_summary([choice])}")
         lines += [f"- {in_words(each.face)}: {each.reason}" for each in choice.left_out]
         lines += [f"- {note}" for note in choice.notes]
     return "\n".join(lines)
 
 
-def summary(choices: Sequence[Choice]) -> str:
+def choice_summary(choices: Sequence[Choice]) -> str:
     """How many faces were taken, of all frames together: ``2 of 3 faces taken``."""
     taken = sum(len(choice.taken) for choice in choices)
     return f"{taken} of {counted(taken + sum(len(choice.left_out) for choice in choices))} taken"

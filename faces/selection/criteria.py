@@ -80,7 +80,7 @@ class SelectSettings:
         order: in which they come out, and in which the next three count.
         first: how many of those that meet the criteria are passed over.
         count: how many are taken after that; 0 for all.
-        indices: instead of the two, their places in the order, in the language of :func:`.places.places`.
+        indices: instead of the two, their places in the order, in the language of :func:`.places.parse_places`.
     """
 
     order: Order = setting("reading", "The order in which faces come out, and in which first, count and indices count.")

@@ -1,4 +1,4 @@
-"""Faces taken by hand: from a choice by position to the faces that are meant, also where they have moved a little."""
+"""Faces picked by hand: matches the boxes of a choice with the faces that were found, which may have moved a little."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ...fields import setting
 from ..face import Box, Face, Faces, numbered
 from .choosing import Choice, LeftOut
-from .picks import Pick, drawn_face, picks, share_of
+from .picks import Pick, box_in_percent, drawn_face, parse_picks
 
 # The least intersection over union of an entry and the face that it means. Boxes of one size are still the same face
 # when one is shifted by half of its width (a third in common) or by a quarter both ways (0.39), and so are two of which
@@ -37,12 +37,12 @@ def pick(faces: Faces, settings: PickSettings) -> list[Choice]:
     Raises:
         ValueError: the choice cannot be read.
     """
-    entries = picks(settings.choice)
+    entries = parse_picks(settings.choice)
     frames = len(faces.frames)
-    choices = [
-        picked(found, faces.width, faces.height, [entry for entry in entries if entry.image in (None, number + 1)])
-        for number, found in enumerate(faces.frames)
-    ]
+    choices = []
+    for number, found in enumerate(faces.frames, start=1):
+        own = [entry for entry in entries if entry.image in (None, number)]
+        choices.append(pick_in_frame(found, faces.width, faces.height, own))
     absent = [str(entry) for entry in entries if entry.image is not None and entry.image > frames]
     if absent:
         notes = (*choices[-1].notes, *(f"'{entry}' is for an image that is not there" for entry in absent))
@@ -50,7 +50,7 @@ def pick(faces: Faces, settings: PickSettings) -> list[Choice]:
     return choices
 
 
-def picked(found: Sequence[Face], width: int, height: int, entries: Sequence[Pick]) -> Choice:
+def pick_in_frame(found: Sequence[Face], width: int, height: int, entries: Sequence[Pick]) -> Choice:
     """Takes faces of a frame of ``width`` x ``height`` pixels.
 
     Where there is a ``take`` or a ``none``, only the faces that are named by a ``take`` are taken, else all but those
@@ -60,7 +60,7 @@ def picked(found: Sequence[Face], width: int, height: int, entries: Sequence[Pic
     An entry that means none of the faces is told in the notes.
     """
     meant = [entry for entry in entries if entry.box is not None]
-    shares = [share_of(face, width, height) for face in found]
+    shares = [box_in_percent(face, width, height) for face in found]
     matched = matches([entry.box for entry in meant if entry.box is not None], shares)
     kinds = {face: meant[entry].kind for entry, face in matched.items()}
     only = any(entry.kind in ("take", "none") for entry in entries)
@@ -78,21 +78,21 @@ def picked(found: Sequence[Face], width: int, height: int, entries: Sequence[Pic
     )
 
 
-def matches(entries: Sequence[Box], faces: Sequence[Box], least: float = SAME) -> dict[int, int]:
-    """Which face each entry means: the pairs that have most in common first, each entry and each face at most once.
+def matches(entries: Sequence[Box], faces: Sequence[Box]) -> dict[int, int]:
+    """Which face each entry means: a greedy matching by intersection over union, of :data:`SAME` at least. Each entry
+    and each face is matched at most once.
 
     Args:
         entries, faces: left, top, width and height, in any unit.
-        least: intersection over union from which on two boxes may be of one face.
 
     Returns:
         From places among the entries to places among the faces. Entries that mean no face are absent.
     """
     pairs = sorted(
-        (-in_common, entry, face)
+        (-iou, entry, face)
         for entry, one in enumerate(entries)
         for face, other in enumerate(faces)
-        if (in_common := overlap(one, other)) >= least
+        if (iou := box_iou(one, other)) >= SAME
     )
     meant: dict[int, int] = {}
     free = set(range(len(faces)))
@@ -103,7 +103,7 @@ def matches(entries: Sequence[Box], faces: Sequence[Box], least: float = SAME) -
     return meant
 
 
-def overlap(one: Box, other: Box) -> float:
+def box_iou(one: Box, other: Box) -> float:
     """Intersection over union of two boxes of left, top, width and height, at least one of which has an area."""
     across = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
     down = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])

@@ -1,4 +1,4 @@
-"""The language of a choice made by hand: faces told by where they are in the picture, as plain text.
+"""The text of a choice made by hand, and its parser: faces named by their boxes in the picture.
 
 Entries stand on lines of their own or between semicolons. Each is one of these, in any case::
 
@@ -7,7 +7,7 @@ Entries stand on lines of their own or between semicolons. Each is one of these,
     draw 60, 20, 8.5, 10        a face here, where none was found
     none                        no face of those that were found
 
-The numbers are the left edge, the top edge, the width and the height of a box in hundredths of the width and the height
+The numbers are the left edge, the top edge, the width and the height of a box in percent of the width and the height
 of the image; without a word before them they mean ``take``. ``image 2:`` before an entry makes it one of the second
 image of a batch alone; without it, it is one of every image.
 
@@ -41,7 +41,7 @@ class Pick:
 
     Attributes:
         kind: what is done with the face at ``box``, or ``none`` for: nothing but what else is named.
-        box: left, top, width and height in hundredths of the width and the height of the frame; ``None`` for ``none``.
+        box: left, top, width and height in percent of the width and the height of the frame; ``None`` for ``none``.
         image: the number of the frame from 1 on; ``None`` for every frame.
     """
 
@@ -55,7 +55,7 @@ class Pick:
         return f"{place}{self.kind}{numbers}"
 
 
-def picks(text: str) -> tuple[Pick, ...]:
+def parse_picks(text: str) -> tuple[Pick, ...]:
     """Reads a choice; nothing but spaces is an empty one.
 
     Raises:
@@ -68,8 +68,8 @@ def picks(text: str) -> tuple[Pick, ...]:
     return read
 
 
-def share_of(face: Face, width: int, height: int) -> Box:
-    """Where a face is in a frame of ``width`` x ``height`` pixels, in the numbers of a choice and as exact as they."""
+def box_in_percent(face: Face, width: int, height: int) -> Box:
+    """The box of a face in a frame of ``width`` x ``height`` pixels as a choice has it: in percent, to two decimals."""
     left, top, right, bottom = face.box
     across, down = 100 / width, 100 / height
     edges = (left + 0.5) * across, (top + 0.5) * down, (right - left) * across, (bottom - top) * down

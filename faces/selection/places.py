@@ -7,7 +7,7 @@ import re
 _PLACE = re.compile(r"(-?\d+)(?:\s*-\s*(-?\d+))?")
 
 
-def places(text: str, count: int) -> tuple[int, ...]:
+def parse_places(text: str, count: int) -> tuple[int, ...]:
     """Which of ``count`` things a list names, in the order of the list, each once.
 
     Args:

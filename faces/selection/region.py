@@ -10,7 +10,7 @@ from torch import Tensor
 from ..face import Face
 
 
-def overlaps(faces: Sequence[Face], region: Tensor) -> list[float]:
+def shares_in_region(faces: Sequence[Face], region: Tensor) -> list[float]:
     """For each face of a frame: the share of its box that lies in a region, 0..1.
 
     Only the part of a box inside the frame counts; a face without one has no share.

@@ -1,4 +1,4 @@
-"""What the nodes that take some of the faces give out."""
+"""The outputs that Select Faces and Pick Faces share."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from comfy_api.latest import io
 
 from ..faces.face import Faces
-from ..faces.selection import Choice, report
+from ..faces.selection import Choice, choice_report
 from .types import FacesSocket
 
 
-def chosen_outputs(taken: str) -> list[io.Output]:
-    """The sockets for :func:`sorted_out`.
+def choice_outputs(taken: str) -> list[io.Output]:
+    """The sockets; :func:`choice_values` gives their values.
 
     Args:
         taken: what is said of the faces that were taken.
@@ -25,8 +25,8 @@ def chosen_outputs(taken: str) -> list[io.Output]:
     ]
 
 
-def sorted_out(faces: Faces, choices: Sequence[Choice]) -> tuple[Faces, Faces, str, int]:
+def choice_values(faces: Faces, choices: Sequence[Choice]) -> tuple[Faces, Faces, str, int]:
     """The faces that were taken, the others, the report and how many were taken, from a choice for each frame."""
     taken = faces.with_frames(choice.taken for choice in choices)
     others = faces.with_frames((each.face for each in choice.left_out) for choice in choices)
-    return taken, others, report(choices), taken.count
+    return taken, others, choice_report(choices), taken.count
