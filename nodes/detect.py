@@ -12,7 +12,7 @@ from ..faces.face import Face, Faces, in_reading_order
 from ..faces.selection import SkipSettings, reasons_to_skip
 from ..fields import build
 from ..models.detectors import DetectionSettings, Detector
-from . import views
+from . import previews
 from .bridges import boxes_of, mask_of
 from .images import frames_of, to_socket
 from .setting_widgets import setting_widgets
@@ -74,7 +74,7 @@ class DetectFaces(io.ComfyNode):
     ) -> io.NodeOutput:
         frames = frames_of(image)
         faces = _without_small(detector.network.faces_in(frames, build(DetectionSettings, inputs)), min_size)
-        shown = ui.PreviewImage(views.drawing(frames, faces), cls=cls) if preview else None
+        shown = ui.PreviewImage(previews.drawing(frames, faces), cls=cls) if preview else None
         return io.NodeOutput(faces, boxes_of(faces), to_socket(mask_of(faces)), faces.count, ui=shown)
 
 

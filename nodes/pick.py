@@ -11,7 +11,7 @@ from ..faces.crops import check_frames
 from ..faces.face import Faces
 from ..faces.selection import PickSettings, box_in_percent, parse_picks, pick
 from ..fields import build
-from . import views
+from . import previews
 from .choice_outputs import choice_outputs, choice_values
 from .given_faces import faces_of
 from .images import frames_of
@@ -55,7 +55,7 @@ class PickFaces(io.ComfyNode):
         check_frames(frames, faces.width, faces.height, len(faces.frames))
         settings = build(PickSettings, inputs)
         taken, others, text, number = choice_values(faces, pick(faces, settings))
-        pictures = ui.PreviewImage(views.preview(frames), cls=cls).as_dict()["images"]
+        pictures = ui.PreviewImage(previews.preview(frames), cls=cls).as_dict()["images"]
         shown = {
             "pick": shown_pictures(faces, pictures),
             "total": [len(frames)],

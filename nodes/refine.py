@@ -8,9 +8,9 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from . import wildcards
-from .refine_common import refined, refining_inputs, refining_outputs, wanted
+from .node_ui import compare_input
+from .refine_common import refining_inputs, refining_lazy_status, refining_outputs, run_refining
 from .refining import ComfyRefiner, sampler_names, scheduler_names
-from .showing import compare_input
 
 
 class RefineFaces(io.ComfyNode):
@@ -117,11 +117,11 @@ class RefineFaces(io.ComfyNode):
             names += ["model", "positive", "negative"]
         if inputs["prompt"].strip() or inputs["negative_prompt"].strip():
             names += ["clip"]
-        return wanted(inputs, names)
+        return refining_lazy_status(inputs, names)
 
     @classmethod
     def execute(cls, image: Tensor, **inputs: Any) -> io.NodeOutput:
-        return refined(
+        return run_refining(
             cls,
             image,
             inputs,

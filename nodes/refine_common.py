@@ -1,4 +1,4 @@
-"""The part of the nodes that repaint faces that does not depend on what repaints them."""
+"""What Refine Faces and Refine Faces (Diffusers) share: inputs, outputs, and the run itself."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ..fields import build
 from ..models.detectors import DetectionSettings
 from ..models.refiners import Refiner
 from ..pipeline import PromptSource, RefineSettings, Wildcards, refine
-from . import folders, sources
+from . import face_source, folders
 from .host import ComfyHost
 from .images import frames_of, region_in, to_socket
+from .node_ui import outcome_texts, passed_through, work_ui
 from .setting_widgets import setting_widgets
-from .showing import report_shown, told, untouched, work_shown
 from .types import RestorerSocket
 
 
@@ -28,7 +28,7 @@ def refining_inputs(choices: Mapping[str, Sequence[str]]) -> list[io.Input]:
         choices: what may be chosen of "sampler" and "scheduler".
     """
     return [
-        *sources.source_inputs(),
+        *face_source.face_source_inputs(),
         *setting_widgets(RefineSettings, choices),
         *setting_widgets(DetectionSettings, only=["confidence"]),
         io.Mask.Input(
@@ -64,23 +64,23 @@ def refining_outputs() -> list[io.Output]:
     ]
 
 
-def wanted(inputs: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    """What ``check_lazy_status`` answers: as :func:`.sources.wanted`, and nothing where nothing is to be done.
+def refining_lazy_status(inputs: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """What ``check_lazy_status`` answers: as :func:`.face_source.lazy_status`, and nothing where nothing is to be done.
 
     Raises:
-        ValueError: as :func:`.sources.check_sources`.
+        ValueError: as :func:`.face_source.lazy_status`.
     """
-    return [] if _is_off(inputs) else sources.wanted(inputs, names)
+    return [] if _is_off(inputs) else face_source.lazy_status(inputs, names)
 
 
-def refined(
+def run_refining(
     node: type[io.ComfyNode],
     image: Tensor,
     inputs: Mapping[str, Any],
     engine: Callable[[], Refiner],
     base: str | None = None,
 ) -> io.NodeOutput:
-    """What the nodes put out, image, mask, crops and report, and what they show.
+    """Finds and repaints faces; gives what the nodes put out, image, mask, crops and report, and what they show.
 
     Args:
         node: the one that runs.
@@ -90,11 +90,11 @@ def refined(
     """
     no_crops = ExecutionBlocker(None)
     if _is_off(inputs):
-        return untouched(image, "Nothing was done: strength or denoise is 0.", between=[no_crops])
+        return passed_through(image, "Nothing was done: strength or denoise is 0.", between=[no_crops])
     frames = frames_of(image)
-    faces = sources.faces_in(frames, inputs.get("detector"), inputs.get("faces"), inputs["confidence"])
+    faces = face_source.faces_in(frames, inputs.get("detector"), inputs.get("faces"), inputs["confidence"])
     if faces.count == 0:
-        return untouched(image, *told([() for _ in faces.frames], "refined"), between=[no_crops])
+        return passed_through(image, *outcome_texts([() for _ in faces.frames], "refined"), between=[no_crops])
     restorer = inputs.get("restorer")
     done = refine(
         frames,
@@ -106,11 +106,11 @@ def refined(
         region_in(inputs.get("mask"), *image.shape[1:3]),
         None if restorer is None else restorer.network,
     )
-    text, total = told(done.outcomes, "refined")
+    text, total = outcome_texts(done.outcomes, "refined")
     if done.frames is frames:
-        return untouched(image, text, total, between=[no_crops])
+        return passed_through(image, text, total, between=[no_crops])
     crops = [to_socket(crop[None]) for crop in done.crops] or no_crops
-    shown = work_shown(node, report_shown(text, total), frames, done.frames, done.outcomes)
+    shown = work_ui(node, text, total, frames, done.frames, done.outcomes)
     return io.NodeOutput(to_socket(done.frames), to_socket(done.changed), crops, text, ui=shown)
 
 

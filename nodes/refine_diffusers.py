@@ -20,8 +20,8 @@ from ..models.refiners.diffusers_engine import (
 )
 from . import folders, inpainters, wildcards
 from .host import ComfyHost
-from .refine_common import refined, refining_inputs, refining_outputs, wanted
-from .showing import compare_input
+from .node_ui import compare_input
+from .refine_common import refining_inputs, refining_lazy_status, refining_outputs, run_refining
 from .types import InpainterSocket, LoadedModel
 
 
@@ -103,8 +103,8 @@ class RefineFacesDiffusers(io.ComfyNode):
 
     @classmethod
     def check_lazy_status(cls, **inputs: Any) -> list[str]:
-        return wanted(inputs, ["inpainter", "restorer"])
+        return refining_lazy_status(inputs, ["inpainter", "restorer"])
 
     @classmethod
     def execute(cls, image: Tensor, **inputs: Any) -> io.NodeOutput:
-        return refined(cls, image, inputs, lambda: inputs["inpainter"].network, base="")
+        return run_refining(cls, image, inputs, lambda: inputs["inpainter"].network, base="")

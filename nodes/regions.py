@@ -12,7 +12,7 @@ from ..faces.face import Faces
 from ..fields import build
 from ..models.parsers import Parser
 from ..pipeline import RegionSettings, check_regions, face_regions
-from . import views
+from . import previews
 from .given_faces import faces_of
 from .host import ComfyHost
 from .images import frames_of, region_in, to_socket
@@ -109,9 +109,9 @@ class FaceRegions(io.ComfyNode):
         network = None if parser is None else parser.network
         masks = face_regions(frames, faces, settings, ComfyHost(), network, region_in(occluders, *image.shape[1:3]))
         if settings.masks == "per face":
-            frames = frames[[frame for frame, _ in faces.placed[: views.PREVIEW_FRAMES]]]
+            frames = frames[[frame for frame, _ in faces.placed[: previews.PREVIEW_FRAMES]]]
         if len(masks) == 0:
             # ComfyUI's nodes cannot take a batch of none.
             return io.NodeOutput(to_socket(torch.full((1, *frames.shape[1:3]), float(settings.edges.invert))))
-        shown = ui.PreviewImage(views.tinted(frames, masks), cls=cls) if preview else None
+        shown = ui.PreviewImage(previews.tinted(frames, masks), cls=cls) if preview else None
         return io.NodeOutput(to_socket(masks), ui=shown)

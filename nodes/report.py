@@ -25,12 +25,12 @@ from ..pipeline import (
     report_total,
     same_faces,
 )
-from . import views
+from . import previews
 from .given_faces import faces_of
 from .host import ComfyHost
 from .images import frames_of, to_socket
 from .lazy import missing
-from .showing import report_shown
+from .node_ui import report_ui
 from .types import EmbedderSocket, FacesSocket, LoadedModel
 
 # What is needed as soon as one of the others is connected.
@@ -139,9 +139,9 @@ class ReportFaces(io.ComfyNode):
             progress,
         )
         text, picture = report_text(reports), _annotated(frames, faces, reports, progress)
-        shown = dict(report_shown(text, report_total(reports)).as_dict())
+        shown = dict(report_ui(text, report_total(reports)).as_dict())
         if preview:
-            shown |= ui.PreviewImage(views.preview(picture), cls=cls).as_dict()
+            shown |= ui.PreviewImage(previews.preview(picture), cls=cls).as_dict()
         images = [{"image": number, "faces": report_data(told)} for number, told in enumerate(reports, start=1)]
         data = json.dumps({"images": images}, indent=1, allow_nan=False)
         return io.NodeOutput(text, data, to_socket(picture), ui=shown)

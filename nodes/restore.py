@@ -14,11 +14,11 @@ from ..models.detectors import DetectionSettings, Detector
 from ..models.parsers import Parser
 from ..models.restorers import Restorer
 from ..pipeline import RestoreSettings, restore
+from .face_source import face_source_inputs, faces_in, lazy_status
 from .images import frames_of, region_in, to_socket
+from .node_ui import compare_input, outcome_texts, passed_through, work_ui
 from .parser_input import parser_input
 from .setting_widgets import setting_widgets
-from .showing import compare_input, report_shown, told, untouched, work_shown
-from .sources import faces_in, source_inputs, wanted
 from .types import LoadedModel, RestorerSocket
 
 # Saved workflows keep the values of widgets in this order.
@@ -62,7 +62,7 @@ class RestoreFaces(io.ComfyNode):
             inputs=[
                 io.Image.Input("image", tooltip="One image or a batch. Alpha is kept."),
                 RestorerSocket.Input("restorer", lazy=True, tooltip="From Load Face Restorer."),
-                *source_inputs(),
+                *face_source_inputs(),
                 *setting_widgets(RestoreSettings, only=_FIRST),
                 *setting_widgets(DetectionSettings, only=["confidence"]),
                 io.Mask.Input(
@@ -98,7 +98,7 @@ class RestoreFaces(io.ComfyNode):
     def check_lazy_status(cls, strength: float, mask_shape: MaskShape, **inputs: Any) -> list[str]:
         if strength == 0:
             return []
-        return wanted(inputs, ["restorer", "parser"] if mask_shape == "parse" else ["restorer"])
+        return lazy_status(inputs, ["restorer", "parser"] if mask_shape == "parse" else ["restorer"])
 
     @classmethod
     def execute(
@@ -115,12 +115,12 @@ class RestoreFaces(io.ComfyNode):
         settings = build(RestoreSettings, inputs)
         given = image if background is None else background
         if settings.blend.strength == 0:
-            return untouched(given, "Nothing was done: strength is 0.")
+            return passed_through(given, "Nothing was done: strength is 0.")
         frames = frames_of(image)
         canvas = frames if background is None else frames_of(background)
         found = faces_in(frames, detector, faces, inputs["confidence"])
         if restorer is None or found.count == 0:
-            return untouched(given, *told([() for _ in found.frames], "restored"))
+            return passed_through(given, *outcome_texts([() for _ in found.frames], "restored"))
         done = restore(
             frames,
             found,
@@ -131,8 +131,8 @@ class RestoreFaces(io.ComfyNode):
             region_in(region, *image.shape[1:3]),
             None if parser is None else parser.network,
         )
-        text, total = told(done.outcomes, "restored")
+        text, total = outcome_texts(done.outcomes, "restored")
         if done.frames is canvas:
-            return untouched(given, text, total)
-        shown = work_shown(cls, report_shown(text, total), frames, done.frames, done.outcomes)
+            return passed_through(given, text, total)
+        shown = work_ui(cls, text, total, frames, done.frames, done.outcomes)
         return io.NodeOutput(to_socket(done.frames), to_socket(done.changed), text, ui=shown)

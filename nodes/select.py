@@ -13,8 +13,8 @@ from ..fields import build
 from .choice_outputs import choice_outputs, choice_values
 from .given_faces import faces_of
 from .images import region_in
+from .node_ui import report_ui
 from .setting_widgets import setting_widgets
-from .showing import report_shown
 from .types import FacesSocket
 
 
@@ -61,7 +61,7 @@ class SelectFaces(io.ComfyNode):
         faces = faces_of(faces)
         choices = choices_of(faces, build(SelectSettings, inputs), region)
         taken, others, text, number = choice_values(faces, choices)
-        return io.NodeOutput(taken, others, text, number, ui=report_shown(text, choice_summary(choices)))
+        return io.NodeOutput(taken, others, text, number, ui=report_ui(text, choice_summary(choices)))
 
 
 def choices_of(faces: Faces, settings: SelectSettings, region: Tensor | None) -> list[Choice]:

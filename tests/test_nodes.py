@@ -141,9 +141,9 @@ def test_preview_shows_boxes_shrunk_and_few(pack: ModuleType) -> None:
     frames = torch.zeros(10, 64, 2048, 3)
     output = pack.DetectFaces.execute(frames, a_detector(), **DETECTION | {"preview": True})
     assert len(output.ui.as_dict()["images"]) == 8
-    from visage.nodes import views
+    from visage.nodes import previews
 
-    drawn = views.drawing(frames, output.result[0])
+    drawn = previews.drawing(frames, output.result[0])
     assert drawn.shape == (8, 32, 1024, 3)
     assert float(drawn.max()) == 1
     assert float(drawn[:, :, 900:].max()) == 0

@@ -105,7 +105,7 @@ def test_a_guider_takes_the_place_of_model_and_prompts(pack: ModuleType, monkeyp
     required = {socket.id for socket in pack.RefineFaces.GET_SCHEMA().inputs if not socket.optional}
     assert {"image", "vae"} <= required
     assert required.isdisjoint(PAINTING)
-    monkeypatch.setattr(refine, "refined", lambda node, image, inputs, engine: engine())
+    monkeypatch.setattr(refine, "run_refining", lambda node, image, inputs, engine: engine())
     monkeypatch.setattr(refine, "ComfyRefiner", dict)
     made = pack.RefineFaces.execute(None, vae="a VAE", guider="a guider")
     assert (made["guider"], made["model"], made["positive"], made["negative"]) == ("a guider", None, [], [])

@@ -128,7 +128,7 @@ def test_the_parser_is_evaluated_only_for_a_face_and_a_region_that_need_it(pack:
 
 
 def test_the_preview_shows_the_mask_in_red(pack: ModuleType, image: Tensor) -> None:
-    from visage.nodes.views import tinted
+    from visage.nodes.previews import tinted
 
     shown = run(pack, image, preview=True)
     assert len(shown.ui.as_dict()["images"]) == 3

@@ -268,14 +268,14 @@ def test_before_and_after_and_the_report_are_shown(pack: ModuleType, image: Tens
 
 
 def test_a_node_shows_no_more_of_a_long_report_than_it_has_room_for(pack: ModuleType) -> None:
-    from visage.nodes.showing import report_shown
+    from visage.nodes.node_ui import report_ui
 
     def shown(faces: int, *images: int) -> list[str]:
         told = [
             f"Image {number}: {faces} of {faces} faces restored" + "\n- a face" * faces
             for number, faces in enumerate(images or (faces,), start=1)
         ]
-        return report_shown("\n".join(told), f"{faces} of {faces} faces restored").as_dict()["text"][0].splitlines()
+        return report_ui("\n".join(told), f"{faces} of {faces} faces restored").as_dict()["text"][0].splitlines()
 
     # As it is, up to 15 lines.
     assert shown(14) == ["Image 1: 14 of 14 faces restored", *["- a face"] * 14]
@@ -332,11 +332,11 @@ def test_pictures_are_shown_only_where_something_was_done(pack: ModuleType, imag
 
 
 def test_previews_are_few_small_and_of_one_size(pack: ModuleType) -> None:
-    from visage.nodes import views
+    from visage.nodes import previews
 
     before, after = torch.rand(11, 30, 60, 4), torch.rand(11, 1500, 3000, 3)
-    one, two = views.before_and_after(before, after)
+    one, two = previews.before_and_after(before, after)
     assert one.shape == two.shape == (8, 512, 1024, 3)
-    same, shown = views.before_and_after(before, before)
+    same, shown = previews.before_and_after(before, before)
     assert torch.equal(same, before[:8, ..., :3])
     assert torch.equal(shown, before[:8, ..., :3])

@@ -64,9 +64,9 @@ def test_many_and_large_images_are_shown_in_part_and_small(pack: ModuleType) -> 
     assert len(shown) == 8
     assert picked(pack, image=image, faces=Faces(2048, 16, ((),) * 9)).ui["total"] == [9]
     assert {(frame["width"], frame["height"]) for frame in shown} == {(2048, 16)}
-    from visage.nodes import views
+    from visage.nodes import previews
 
-    assert views.preview(image).shape == (8, 8, 1024, 3)
+    assert previews.preview(image).shape == (8, 8, 1024, 3)
 
 
 def test_a_choice_that_cannot_be_read_is_refused_before_anything_runs(pack: ModuleType) -> None:

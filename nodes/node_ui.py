@@ -1,4 +1,4 @@
-"""What nodes show on themselves: text, and before and after."""
+"""What nodes show on themselves, the ``ui`` of their outputs: text, and before and after."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..pipeline import Done, Outcome, outcome_report, outcome_total
-from . import views
+from . import previews
 from .images import nothing_changed
 
 # A node is not as tall as a report on many images.
@@ -17,7 +17,7 @@ _LINES = 15
 
 
 def compare_input() -> io.Input:
-    """ComfyUI's widget of two pictures with a slider, which ``js/compare.js`` fills with what :func:`work_shown` gives.
+    """ComfyUI's widget of two pictures with a slider, which ``js/compare.js`` fills with what :func:`work_ui` gives.
 
     A prompt need not name it, and what it names makes no difference.
     """
@@ -28,22 +28,17 @@ def compare_input() -> io.Input:
     )
 
 
-def told(outcomes: Sequence[Sequence[Outcome]], done: Done) -> tuple[str, str]:
-    """The report on the faces of each frame, and what is said of all of them: as :func:`report_shown` takes the two.
-
-    Args:
-        done: what is said of those that were worked on.
-    """
+def outcome_texts(outcomes: Sequence[Sequence[Outcome]], done: Done) -> tuple[str, str]:
+    """The report on the faces of each frame, and the line on all of them together: as :func:`report_ui` takes them."""
     return outcome_report(outcomes, done), outcome_total(outcomes, done)
 
 
-def report_shown(text: str, total: str = "") -> ui.PreviewText:
-    """What ``ui`` of a node's output takes of a report, which ``js/report.js`` shows on the node: not more than a node
-    has room for.
+def report_ui(text: str, total: str = "") -> ui.PreviewText:
+    """A report as ``ui`` of a node's output, which ``js/report.js`` shows: no more lines than a node has room for.
 
     Args:
         text: the report; each image begins with a line of its own, "Image 1: 2 of 3 faces restored".
-        total: what is said of the faces of all images together, as in the line of one: "2 of 3 faces restored".
+        total: the same for all images together: "2 of 3 faces restored".
     """
     return ui.PreviewText(_in_few_lines(text, total))
 
@@ -65,9 +60,10 @@ def _in_few_lines(text: str, total: str) -> str:
     return "\n".join([*head, *lines[:end], rest])
 
 
-def work_shown(
+def work_ui(
     node: type[io.ComfyNode],
-    report: ui.PreviewText,
+    text: str,
+    total: str,
     before: Tensor,
     after: Tensor,
     outcomes: Sequence[Sequence[Outcome]],
@@ -75,7 +71,7 @@ def work_shown(
     """What a node shows that has worked on faces: the report, and the images in which something was done.
 
     Args:
-        report: as :func:`report_shown` gives it.
+        text, total: as :func:`report_ui` takes them.
         before: ``[B, H, W, C]``.
         after: the same frames, of this or another size.
         outcomes: of the faces of each frame.
@@ -84,27 +80,27 @@ def work_shown(
         What ``ui`` of a node's output takes. ``images`` is for the classic canvas, which cannot draw ComfyUI's widget.
         Where the disk does not take the images, the text says so instead.
     """
-    shown: dict[str, Any] = dict(report.as_dict())
+    shown: dict[str, Any] = dict(report_ui(text, total).as_dict())
     changed = [frame for frame, faces in enumerate(outcomes) if any(outcome.action != "skipped" for outcome in faces)]
     if changed:
-        first = changed[: views.PREVIEW_FRAMES]
-        pictures = views.before_and_after(before[first], after[first])
+        first = changed[: previews.PREVIEW_FRAMES]
+        pictures = previews.before_and_after(before[first], after[first])
         try:
             one, two = (list(ui.PreviewImage(picture, cls=node).as_dict()["images"]) for picture in pictures)
         except OSError as error:
             # The work of minutes is not given up for a picture of it.
-            (text,) = shown["text"]
-            return shown | {"text": (f"{text}\nBefore and after cannot be saved for showing them ({error}).",)}
+            (report,) = shown["text"]
+            return shown | {"text": (f"{report}\nBefore and after cannot be saved for showing them ({error}).",)}
         pairs = [each for pair in zip(one, two, strict=True) for each in pair]
         shown |= {"a_images": one, "b_images": two, "images": pairs}
     return shown
 
 
-def untouched(image: Tensor, text: str, total: str = "", between: Sequence[object] = ()) -> io.NodeOutput:
-    """What a node puts out that had nothing to do: the very image, a mask that says so, and a report, which it shows.
+def passed_through(image: Tensor, text: str, total: str = "", between: Sequence[object] = ()) -> io.NodeOutput:
+    """The output of a node that had nothing to do: the very image, an empty mask, and a report, which it shows.
 
     Args:
-        text, total: as :func:`report_shown` takes them.
-        between: what else it puts out, before the report.
+        text, total: as :func:`report_ui` takes them.
+        between: its further outputs, which come before the report.
     """
-    return io.NodeOutput(image, nothing_changed(image), *between, text, ui=report_shown(text, total))
+    return io.NodeOutput(image, nothing_changed(image), *between, text, ui=report_ui(text, total))

@@ -1,4 +1,4 @@
-"""Faces and masks as people see them: drawn on the picture."""
+"""Previews: frames shrunk for showing, with faces or masks drawn on them."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _NOTHING_FINDS_FACES = (
 )
 
 
-def source_inputs() -> list[io.Input]:
+def face_source_inputs() -> list[io.Input]:
     return [
         DetectorSocket.Input(
             "detector",
@@ -36,28 +36,22 @@ def source_inputs() -> list[io.Input]:
     ]
 
 
-def check_sources(inputs: Mapping[str, Any]) -> None:
-    """For ``check_lazy_status``, whose inputs are all that are connected, so that it is said before a model is loaded.
-
-    Not in ``validate_inputs``: it can only blame inputs that are there, and the page says no more than which.
-
-    Raises:
-        ValueError: neither a detector nor faces are connected.
-    """
-    if "detector" not in inputs and "faces" not in inputs:
-        raise ValueError(_NOTHING_FINDS_FACES)
-
-
-def wanted(inputs: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+def lazy_status(inputs: Mapping[str, Any], names: Iterable[str]) -> list[str]:
     """What ``check_lazy_status`` answers where something is to be done: what is :func:`~.lazy.missing` of ``names`` and
     of the sources of faces.
 
-    Connected faces come first, because there may be none; where there is a detector instead, that shows too late.
+    Connected faces are asked for first: where there are none, nothing else is evaluated.
+
+    Args:
+        inputs: those that are connected, by name; ``None`` where one is not there yet.
 
     Raises:
-        ValueError: as :func:`check_sources` and :func:`~.given_faces.faces_of`.
+        ValueError: neither a detector nor faces are connected. Said here, before a model is loaded, and not in
+            ``validate_inputs``, which can only blame inputs that are there. Or as
+            :func:`~.given_faces.faces_of`.
     """
-    check_sources(inputs)
+    if "detector" not in inputs and "faces" not in inputs:
+        raise ValueError(_NOTHING_FINDS_FACES)
     if "faces" not in inputs:
         names = ["detector", *names]
     elif inputs["faces"] is None:
