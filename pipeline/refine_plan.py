@@ -35,8 +35,14 @@ class PromptSource:
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """One window to repaint: the faces in it by their positions in the frame, and what to paint; no denoise where the
-    refiner knows its noise levels."""
+    """One window to repaint, and what with.
+
+    Attributes:
+        positions: of its faces among those of the frame; several where faces are merged.
+        prompt, negative: "" for the refiner's own.
+        seed: of the noise, 0 <= seed < 2**64.
+        denoise: ``None`` where the refiner knows its noise levels.
+    """
 
     window: Window
     positions: tuple[int, ...]
@@ -53,8 +59,14 @@ class Work:
         return f"{which} of image {self.window.frame + 1}"
 
 
-class Plan:
-    """What is to be done to the faces of one frame, and what came of it."""
+class FramePlan:
+    """What is to be done to the faces of one frame, and what came of it.
+
+    Args:
+        found: the faces of the frame.
+        reasons: for each of them why it is skipped, or ``None``.
+        works: the windows to repaint, in which all others are.
+    """
 
     def __init__(self, found: Sequence[Face], reasons: Sequence[str | None], works: Sequence[Work]) -> None:
         self.works = works
@@ -67,16 +79,18 @@ class Plan:
         """Those that are to be repainted, or were."""
         return [face for face, reason in zip(self._found, self._reasons, strict=True) if reason is None]
 
-    def leave(self, work: Work, reason: str) -> None:
+    def skip(self, work: Work, reason: str) -> None:
+        """Notes that the faces of a window stay as they are, and why."""
         for position in work.positions:
             self._reasons[position] = reason
 
-    def restored(self, outcomes: Iterable[Outcome]) -> None:
-        """What a restorer did to :attr:`faces`, in their order."""
+    def add_restoration(self, outcomes: Iterable[Outcome]) -> None:
+        """Notes what a restorer did to :attr:`faces`, in their order."""
         left = [position for position, reason in enumerate(self._reasons) if reason is None]
         self._restored = dict(zip(left, outcomes, strict=True))
 
     def outcomes(self) -> tuple[Outcome, ...]:
+        """For each face of the frame, once all windows are done."""
         done = {position: work for work in self.works for position in work.positions}
         outcomes = []
         for position, (face, reason) in enumerate(zip(self._found, self._reasons, strict=True)):
@@ -105,7 +119,7 @@ def plan_frame(
     refiner: Refiner,
     settings: RefineSettings,
     source: PromptSource,
-) -> Plan:
+) -> FramePlan:
     """Which faces of a frame are repainted, each in what window and with what prompt and seed."""
     skip = SkipSettings(min_size=settings.min_face, max_count=settings.max_faces)
     reasons = reasons_to_skip(found, faces.width, faces.height, skip)
@@ -131,7 +145,7 @@ def plan_frame(
         works.append(Work(window, (position,), (face,), prompt.text, negative.text, seed, denoise))
     if works and settings.edge.merges:
         works = [_merged(works, frame, faces, refiner, settings)]
-    return Plan(found, reasons, works)
+    return FramePlan(found, reasons, works)
 
 
 def check_prompts(settings: PromptSettings, source: PromptSource) -> None:

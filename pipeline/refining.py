@@ -22,7 +22,7 @@ from .edges import edges_of
 from .fitting import fitting_region
 from .outcome import Outcome
 from .refine_painting import Painter
-from .refine_plan import Plan, PromptSource, plan_frame
+from .refine_plan import FramePlan, PromptSource, plan_frame
 from .refine_settings import RefineSettings
 from .restore_settings import RestoreSettings
 from .restoring import restore
@@ -116,8 +116,8 @@ class _Job:
     painter: Painter
     steps: int
 
-    def repaint(self, plan: Plan) -> list[Tensor]:
-        """Repaints the faces of a frame and puts them into its result. The plan is told of those that were left.
+    def repaint(self, plan: FramePlan) -> list[Tensor]:
+        """Repaints the faces of a frame and puts them into its result. The plan notes those that were left.
 
         Returns:
             What was painted, ``[h, w, 3]`` 0..1 each, in the order of the faces.
@@ -129,7 +129,7 @@ class _Job:
             limits = None if self.region is None else self.region[frame if len(self.region) > 1 else 0]
             edges = edges_of(work.faces, work.window, settings.edge, limits, self.given.device)
             if edges is None:
-                plan.leave(work, "the mask leaves nothing of it")
+                plan.skip(work, "the mask leaves nothing of it")
                 self.painter.progress.advance(self.steps)
                 continue
             part = part_of(work.window, edges.box)
@@ -137,7 +137,7 @@ class _Job:
             seen = self.result if meets else self.given
             painting = self.painter.paint(work, look(seen, work.window), edges)
             if painting is None:
-                plan.leave(work, f"{self.painter.refiner.name} failed on it")
+                plan.skip(work, f"{self.painter.refiner.name} failed on it")
                 continue
             painted[work.positions[0]] = painting.crop
             patch = settle(seen[frame], part, painting.before, painting.after, edges.result, limits)
@@ -149,13 +149,13 @@ class _Job:
 def _restored(
     frames: Tensor,
     faces: Faces,
-    plans: Sequence[Plan],
+    plans: Sequence[FramePlan],
     restorer: Restorer,
     host: Host,
     settings: RefineSettings,
     region: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """The same frames with the faces that are repainted restored, and what changed. The plans are told."""
+    """The same frames with the faces that are repainted restored, and what changed. The plans note it."""
     how = RestoreSettings(
         options=RestoreOptions(fidelity=settings.fidelity),
         blend=BlendSettings(strength=settings.strength),
@@ -163,5 +163,5 @@ def _restored(
     )
     done = restore(frames, faces.with_frames(plan.faces for plan in plans), restorer, host, how, region=region)
     for plan, outcomes in zip(plans, done.outcomes, strict=True):
-        plan.restored(outcomes)
+        plan.add_restoration(outcomes)
     return done.frames, done.changed
