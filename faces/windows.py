@@ -163,7 +163,7 @@ def plan_window(
     return replace(window, matrix=_matrix((x, y), scale, 0.0, across, down))
 
 
-def look(frames: Tensor, window: Window) -> Tensor:
+def extract_window(frames: Tensor, window: Window) -> Tensor:
     """The pixels of a window.
 
     Args:
@@ -176,8 +176,8 @@ def look(frames: Tensor, window: Window) -> Tensor:
     return view(frames[window.frame, ..., :3], window.matrix, window.height, window.width, out=pixels)
 
 
-def look_at_mask(mask: Tensor, window: Window) -> Tensor:
-    """A mask ``[H, W]`` of the window's frame, as the window shows it: ``[h, w]``."""
+def extract_window_mask(mask: Tensor, window: Window) -> Tensor:
+    """A mask ``[H, W]`` 0..1 of the window's frame, seen through the window: ``[h, w]``."""
     return view(mask[..., None], window.matrix, window.height, window.width, "bilinear")[..., 0]
 
 

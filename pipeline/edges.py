@@ -15,7 +15,7 @@ from ..faces.distance import edge, to_box, to_ellipse, to_hull, to_mask
 from ..faces.face import Box, Face, PixelBox, Point
 from ..faces.geometry import apply
 from ..faces.masks import polygon
-from ..faces.windows import Window, look_at_mask, part_of, upright_sides
+from ..faces.windows import Window, extract_window_mask, part_of, upright_sides
 from .refine_settings import EdgeSettings
 
 # The hull of the five landmarks grows by this share of the face's size, to take in brows, cheeks and jaw.
@@ -74,7 +74,7 @@ def edges_of(
     # Sides of the window within the frame must not show, whatever the shape.
     limits = to_box(shown, x[:, left:right], y[top:bottom])
     result = edge(torch.maximum(shape[top:bottom, left:right], limits), 0, feather)
-    if region is not None and not bool((result * look_at_mask(region, part_of(window, box))).any()):
+    if region is not None and not bool((result * extract_window_mask(region, part_of(window, box))).any()):
         return None
     # A pixel further than the other ends, so that rounding leaves no pixel that was repainted in part.
     return Edges(edge(shape, feather + 1, settings.noise_feather), box, result)
@@ -106,7 +106,7 @@ def _shape(face: Face, window: Window, settings: EdgeSettings, region: Tensor | 
             raise ValueError('The shape "mask" needs a mask: connect one, or choose another shape.')
         moved = window.matrix.clone()
         moved[:, 2] += torch.tensor([settings.x_offset, -settings.y_offset], dtype=torch.float64)
-        seen = look_at_mask(region, replace(window, matrix=moved))
+        seen = extract_window_mask(region, replace(window, matrix=moved))
         return torch.maximum(to_mask(seen), to_box(box, x, y) - _MASK_REACH * size)
     if settings.shape == "box":
         return to_box(box, x, y)

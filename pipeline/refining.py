@@ -13,7 +13,7 @@ from ..faces.face import Faces
 from ..faces.memory import duplicate
 from ..faces.paste import blend
 from ..faces.window_paste import settle
-from ..faces.windows import look, look_at_mask, part_of
+from ..faces.windows import extract_window, extract_window_mask, part_of
 from ..models.host import Host
 from ..models.refiners import Refiner
 from ..models.restorers import RestoreOptions, Restorer
@@ -133,9 +133,9 @@ class _Job:
                 self.painter.progress.advance(self.steps)
                 continue
             part = part_of(work.window, edges.box)
-            meets = painted and bool((look_at_mask(self.changed[frame], part) * edges.result).any())
+            meets = painted and bool((extract_window_mask(self.changed[frame], part) * edges.result).any())
             seen = self.result if meets else self.given
-            painting = self.painter.paint(work, look(seen, work.window), edges)
+            painting = self.painter.paint(work, extract_window(seen, work.window), edges)
             if painting is None:
                 plan.skip(work, f"{self.painter.refiner.name} failed on it")
                 continue

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from visage.faces.face import Face, Faces
 from visage.faces.geometry import apply, invert
-from visage.faces.windows import Window, WindowSettings, look, plan_window
+from visage.faces.windows import Window, WindowSettings, extract_window, plan_window
 from visage.models.refiners import Repaint, Sampling
 from visage.pipeline import PromptSource, RefineSettings, refine
 from visage.pipeline.refine_settings import EdgeSettings, PromptSettings
@@ -159,7 +159,7 @@ def test_the_same_seed_gives_the_same_bits_and_each_face_its_own_noise(engine: A
     one, two = (refine(frames, faces, engine(), host(), settings()) for _ in range(2))
     assert torch.equal(one.frames, two.frames)
     left, right = one.crops
-    assert torch.equal(look(frames, window_of(faces, 0)), look(frames, window_of(faces, 1)))
+    assert torch.equal(extract_window(frames, window_of(faces, 0)), extract_window(frames, window_of(faces, 1)))
     assert not torch.equal(left, right)
     alike = refine(frames, faces, engine(), host(), settings(prompts=PromptSettings(seeds="all the same")))
     assert torch.equal(alike.crops[0], alike.crops[1])
@@ -568,7 +568,7 @@ def test_a_mark_in_a_control_image_stays_on_its_pixel_of_the_image(pack: ModuleT
         assert (own.strength, own.timestep_percent_range) == (0.8, (0.1, 0.9))
         found = centre_of(own.cond_hint_original[0, 0])
         torch.testing.assert_close(found, expected, atol=0.3 * window.scale, rtol=0)
-        seen = centre_of(look(frame.movedim(1, -1), window)[..., 0])
+        seen = centre_of(extract_window(frame.movedim(1, -1), window)[..., 0])
         torch.testing.assert_close(found, seen, atol=0.3 * window.scale, rtol=0)
     assert second.cond_hint_original is hint
     assert second.previous_controlnet is first
@@ -702,7 +702,7 @@ def test_a_control_sees_the_crop_while_sampling_and_nothing_given_changes(engine
     window = window_of(faces, 0)
     assert seen
     assert window.scale == 1
-    torch.testing.assert_close(seen[0][0].movedim(0, -1), look(frames, window), atol=1e-6, rtol=0)
+    torch.testing.assert_close(seen[0][0].movedim(0, -1), extract_window(frames, window), atol=1e-6, rtol=0)
     assert control.cond_hint_original is hint
     for (tokens, rest), (old_tokens, old_rest) in zip(positive + negative, before, strict=True):
         assert tokens is old_tokens
@@ -768,7 +768,7 @@ def test_controls_that_are_patches_of_the_model_see_the_crop(engine: Any, model:
 
     frames, faces = frames_with_faces()
     window, vae, network = window_of(faces, 0), Seeing(), SimpleNamespace(model=Patched(), models=list)
-    frame, crop = frames[:1], look(frames, window)
+    frame, crop = frames[:1], extract_window(frames, window)
     mask = torch.zeros(1, 1, 80, 112)
     mask[..., :28] = 1
     qwen = peers.DiffSynthCnetPatch(network, vae, frame, 1.0, mask)

@@ -15,7 +15,7 @@ from visage import fields
 from visage.faces.alignment import FFHQ
 from visage.faces.face import Face, Faces
 from visage.faces.geometry import apply
-from visage.faces.windows import look
+from visage.faces.windows import extract_window
 from visage.fields import build
 from visage.models.host import Progress, TorchHost
 from visage.models.inference import InvalidOutputError
@@ -206,7 +206,7 @@ def test_of_faces_that_meet_the_later_one_is_painted_on_the_earlier_one() -> Non
         x, y = (int(value) for value in apply(second.window.matrix, torch.tensor([[55.0, 90.0]]).double())[0])
         # It sees the black of the first one where they meet, and what surrounds them as it was.
         assert float(seen[1][y, x].max()) == 0
-        assert torch.equal(seen[0], look(frames, first.window))
+        assert torch.equal(seen[0], extract_window(frames, first.window))
         # Each pixel is of one of them, but for the edges: two that fade into each other are seen twice.
         both = done.frames[0, 75:105, 55:68]
         assert float(both.min()) == 1
@@ -221,7 +221,7 @@ def test_faces_that_do_not_meet_see_each_other_as_they_were() -> None:
     frames, beside = picture(), (95.0, 60.0, 135.0, 110.0)
 
     def paint(work: Repaint) -> Tensor:
-        assert torch.equal(work.pixels, look(frames, work.window))
+        assert torch.equal(work.pixels, extract_window(frames, work.window))
         return white(work)
 
     painter = Painter(paint)

@@ -13,7 +13,7 @@ from torch import Tensor
 from visage.faces.face import Box
 from visage.faces.geometry import apply, invert
 from visage.faces.window_paste import settle
-from visage.faces.windows import MIN_ROLL, Window, WindowSettings, inside, look, plan_window, upright_sides
+from visage.faces.windows import MIN_ROLL, Window, WindowSettings, extract_window, inside, plan_window, upright_sides
 
 FRAME = (400, 300)
 # Positions from -1024 to 1024 as shades from 0 to 1.
@@ -139,7 +139,7 @@ def test_at_its_own_size_a_window_is_a_cut_out(generator: torch.Generator) -> No
     window = plan_window(1, (100.3, 80.8, 190.1, 170.2), None, *FRAME, WindowSettings(guide_size=64, crop_factor=2), 8)
     assert window.scale == 1
     left, top = (round(-float(shift)) for shift in window.matrix[:, 2])
-    assert torch.equal(look(frames, window), frames[1, top : top + window.height, left : left + window.width])
+    assert torch.equal(extract_window(frames, window), frames[1, top : top + window.height, left : left + window.width])
 
 
 def test_a_turned_window_shows_the_face_upright() -> None:
@@ -177,7 +177,7 @@ WINDOWS = [
 @pytest.mark.parametrize("window", WINDOWS, ids=lambda window: f"x{window.scale:.2f} at {window.roll:.0f}")
 def test_a_window_that_comes_back_unchanged_changes_nothing(window: Window, generator: torch.Generator) -> None:
     frame = torch.rand(FRAME[1], FRAME[0], 3, generator=generator)
-    given = look(frame[None], window)
+    given = extract_window(frame[None], window)
     mask = torch.ones(window.height, window.width)
     patch = settle(frame, window, given, given.clone(), mask)
     assert patch is not None
@@ -191,7 +191,7 @@ def test_what_is_painted_in_a_window_lands_on_the_very_place(window: Window) -> 
     frame = torch.full((FRAME[1], FRAME[0], 3), 0.1)
     painted = _positions(window)
     mask = torch.ones(window.height, window.width)
-    patch = settle(frame, window, look(frame[None], window), painted, mask)
+    patch = settle(frame, window, extract_window(frame[None], window), painted, mask)
     assert patch is not None
     left, top, right, bottom = patch.box
     y, x = torch.meshgrid(torch.arange(top, bottom) + 0.0, torch.arange(left, right) + 0.0, indexing="ij")
