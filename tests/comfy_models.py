@@ -38,7 +38,7 @@ class _Anything(nn.Module):
 class _Proposer:
     labels = ("face",)
     stride = 32
-    second_looks = ()
+    retry_shrinks = ()
     name = "pretended.pt"
 
     def __init__(self, boxes: tuple[tuple[float, float, float, float], ...], host: Any, most: int) -> None:

@@ -33,7 +33,7 @@ class Markers:
     name = "markers"
     labels = ("face", "other")
     stride = 32
-    second_looks: tuple[int, ...] = ()
+    retry_shrinks: tuple[int, ...] = ()
     resident = None
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class Forgetful(Markers):
 class Farsighted(Markers):
     """Finds no marker of more than 100 px of the picture."""
 
-    second_looks = (2, 4)
+    retry_shrinks = (2, 4)
 
     def find(self, picture: Tensor, min_score: float) -> Candidates:
         found = super().find(picture, min_score)

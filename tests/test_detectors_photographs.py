@@ -152,7 +152,7 @@ def test_a_blurred_portrait_is_found_in_a_smaller_picture(
     (found,) = detector(name).detect(soft[None])[0]
     assert intersection_over_union(found.box, sharp.box) > 0.5
     if name == "yolov8n-face.pt":
-        monkeypatch.setattr(type(detector(name).proposer), "second_looks", ())
+        monkeypatch.setattr(type(detector(name).proposer), "retry_shrinks", ())
         assert detector(name).detect(soft[None]) == [[]]
 
 

@@ -137,10 +137,10 @@ def test_a_face_is_where_the_network_says_it_is(monkeypatch: pytest.MonkeyPatch,
 
     That picture is the given one, and for larger faces a shrunken one, filled up with grey to whole strides.
     """
-    looks = [replace(look, smallest=0.0, largest=1e9) for look in proposer_module._LOOKS]
-    others = [replace(look, smallest=1e9) for look in proposer_module._LOOKS]
-    chosen = [one if one.shrunk == scale else other for one, other in zip(looks, others, strict=True)]
-    monkeypatch.setattr(proposer_module, "_LOOKS", tuple(chosen))
+    levels = [replace(level, smallest=0.0, largest=1e9) for level in proposer_module._PYRAMID]
+    others = [replace(level, smallest=1e9) for level in proposer_module._PYRAMID]
+    chosen = [one if one.shrunk == scale else other for one, other in zip(levels, others, strict=True)]
+    monkeypatch.setattr(proposer_module, "_PYRAMID", tuple(chosen))
     network = tiny().fused()
     pictures = torch.rand(1, 3, 160, 288, generator=torch.Generator().manual_seed(4))
     height, width = (math.ceil(side / scale / 32) * 32 for side in (160, 288))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -81,12 +82,12 @@ class Detector:
         whole = overview(width, height, settings.working_size)
         results = []
         for start, found in self._overviews(frames, whole, settings):
-            for index, looks in enumerate(found, start):
-                scale = _tile_scale(looks, width, height, whole, settings)
-                closer = [] if scale is None else self._tiles(frames[index], scale, looks, settings)
-                seen = [*looks, *closer]
-                if not _anything(seen):
-                    seen += self._smaller(frames[index], whole, settings)
+            for index, passes in enumerate(found, start):
+                scale = _tile_scale(passes, width, height, whole, settings)
+                closer = [] if scale is None else self._tiles(frames[index], scale, passes, settings)
+                seen = [*passes, *closer]
+                if not _any_face(seen):
+                    seen += self._retry_smaller(frames[index], whole, settings)
                 results.append(self._faces(_merged(seen, settings)))
                 progress.advance()
         return results
@@ -98,24 +99,24 @@ class Detector:
 
     def _overviews(
         self, frames: Tensor, level: Level, settings: DetectionSettings
-    ) -> Iterator[tuple[int, list[list[_Look]]]]:
+    ) -> Iterator[tuple[int, list[list[_Pass]]]]:
         """Looks at every frame whole: the number of the first frame of a batch, and what was seen in each of it."""
         device = self._device(frames[0])
 
-        def run(indices: Sequence[int]) -> list[list[_Look]]:
+        def run(indices: Sequence[int]) -> list[list[_Pass]]:
             pictures = torch.stack([_picture(frames[index], level, device) for index in indices])
             for index, sound in zip(indices, pictures.sum((1, 2, 3)).isfinite().tolist(), strict=True):
                 if not sound:
                     raise ValueError(f"Image {index + 1} holds values that are not finite numbers (NaN or infinity).")
-            return self._look(pictures, settings)
+            return self._run_network(pictures, settings)
 
         start = 0
         for found in self._batches(range(len(frames)), level, device, run):
             scale = level.width / frames.shape[2], level.height / frames.shape[1]
-            yield start, [[look.in_frame(0, 0, *scale) for look in looks] for looks in found]
+            yield start, [[each.in_frame(0, 0, *scale) for each in passes] for passes in found]
             start += len(found)
 
-    def _tiles(self, frame: Tensor, scale: float, seen: list[_Look], settings: DetectionSettings) -> list[_Look]:
+    def _tiles(self, frame: Tensor, scale: float, seen: list[_Pass], settings: DetectionSettings) -> list[_Pass]:
         """Looks at one frame in tiles. What was seen of the whole frame tells which faces are too large for tiles."""
         height, width = frame.shape[:2]
         shared = math.ceil(_MARGIN * _SURE * scale / (settings.working_size / max(width, height)))
@@ -123,49 +124,49 @@ class Detector:
         device = self._device(frame)
         picture = _picture(frame, level, device)
 
-        def run(tiles: Sequence[Tile]) -> list[list[_Look]]:
+        def run(tiles: Sequence[Tile]) -> list[list[_Pass]]:
             parts = [
                 picture[:, tile.top : tile.top + level.tile_height, tile.left : tile.left + level.tile_width]
                 for tile in tiles
             ]
-            return self._look(torch.stack(parts), settings)
+            return self._run_network(torch.stack(parts), settings)
 
         scales = level.width / width, level.height / height
-        large = joined([look.candidates.larger_than(shared / scale) for look in seen])
-        looks = []
-        found = (looks for batch in self._batches(level.tiles, level, device, run) for looks in batch)
-        for tile, some in zip(level.tiles, found, strict=True):
-            for look in some:
-                whole = look.candidates.select(_uncut(look.candidates.boxes, tile, level))
-                there = _Look(whole, look.doubt).in_frame(tile.left, tile.top, *scales)
-                looks.append(_Look(there.candidates.outside(large), look.doubt))
-        return looks
+        large = joined([each.candidates.larger_than(shared / scale) for each in seen])
+        passes = []
+        found = itertools.chain.from_iterable(self._batches(level.tiles, level, device, run))
+        for tile, in_tile in zip(level.tiles, found, strict=True):
+            for each in in_tile:
+                whole = each.candidates.select(_uncut(each.candidates.boxes, tile, level))
+                there = _Pass(whole, each.doubt).in_frame(tile.left, tile.top, *scales)
+                passes.append(_Pass(there.candidates.outside(large), each.doubt))
+        return passes
 
-    def _smaller(self, frame: Tensor, whole: Level, settings: DetectionSettings) -> list[_Look]:
+    def _retry_smaller(self, frame: Tensor, whole: Level, settings: DetectionSettings) -> list[_Pass]:
         """Looks at a frame in which nothing was found at smaller sizes, until something is.
 
         Blurred faces are sharp there, and those that fill the frame have a size that networks know.
         """
-        for times in self.proposer.second_looks:
+        for times in self.proposer.retry_shrinks:
             level = overview(whole.width, whole.height, max(1, max(whole.width, whole.height) // times))
-            ((_, (looks,)),) = self._overviews(frame[None], level, settings)
-            if _anything(looks):
-                return looks
+            ((_, (passes,)),) = self._overviews(frame[None], level, settings)
+            if _any_face(passes):
+                return passes
         return []
 
-    def _look(self, pictures: Tensor, settings: DetectionSettings) -> list[list[_Look]]:
+    def _run_network(self, pictures: Tensor, settings: DetectionSettings) -> list[list[_Pass]]:
         """Runs the network once for each angle, over pictures ``[N, 3, h, w]``."""
         height, width = pictures.shape[-2:]
-        seen: list[list[_Look]] = [[] for _ in pictures]
+        seen: list[list[_Pass]] = [[] for _ in pictures]
         for turns in range(4) if settings.rotations else (0,):
             self._host.check_interrupt()
             turned = torch.rot90(pictures, turns, (-2, -1))
             below, beside = -turned.shape[-2] % self.proposer.stride, -turned.shape[-1] % self.proposer.stride
             padded = F.pad(turned, (0, beside, 0, below), value=PADDING)
             found = self.proposer.propose(padded, settings.confidence, settings.overlap)
-            for looks, candidates in zip(seen, found, strict=True):
+            for passes, candidates in zip(seen, found, strict=True):
                 back = candidates.to("cpu").with_area().turned_back(turns, width, height)
-                looks.append(_Look(back, _UPRIGHT if turns == 0 else 1.0))
+                passes.append(_Pass(back, _UPRIGHT if turns == 0 else 1.0))
         return seen
 
     def _device(self, frame: Tensor) -> torch.device:
@@ -205,8 +206,8 @@ class Detector:
 
 
 @dataclass(frozen=True)
-class _Look:
-    """What one run of the network saw in one picture or tile.
+class _Pass:
+    """What one forward pass of the network found in one picture or tile.
 
     Attributes:
         candidates: in pixels of the picture.
@@ -216,14 +217,14 @@ class _Look:
     candidates: Candidates
     doubt: float
 
-    def in_frame(self, left: int, top: int, scale_x: float, scale_y: float) -> _Look:
+    def in_frame(self, left: int, top: int, scale_x: float, scale_y: float) -> _Pass:
         """From pixels of a tile to pixels of the frame, ``x = (x' + left + 0.5) / scale - 0.5``."""
         offset = (left + 0.5) / scale_x - 0.5, (top + 0.5) / scale_y - 0.5
-        return _Look(self.candidates.scaled((1 / scale_x, 1 / scale_y), offset), self.doubt)
+        return _Pass(self.candidates.scaled((1 / scale_x, 1 / scale_y), offset), self.doubt)
 
 
-def _anything(looks: Sequence[_Look]) -> bool:
-    return any(len(look.candidates) for look in looks)
+def _any_face(passes: Sequence[_Pass]) -> bool:
+    return any(len(each.candidates) for each in passes)
 
 
 def _check_shape(frames: Tensor) -> None:
@@ -236,7 +237,7 @@ def _check_shape(frames: Tensor) -> None:
 
 
 def _tile_scale(
-    looks: Sequence[_Look], width: int, height: int, whole: Level, settings: DetectionSettings
+    passes: Sequence[_Pass], width: int, height: int, whole: Level, settings: DetectionSettings
 ) -> float | None:
     """At which scale to look at the frame in tiles, ``None`` for not at all."""
     current = max(whole.width / width, whole.height / height)
@@ -245,7 +246,7 @@ def _tile_scale(
     scale = 1.0 if settings.tiles == "always" else min(1.0, _SURE / settings.smallest)
     if scale <= current * _WORTHWHILE:
         return None
-    sizes = torch.cat([look.candidates.sizes() for look in looks]) * current
+    sizes = torch.cat([each.candidates.sizes() for each in passes]) * current
     if settings.tiles == "auto" and len(sizes) > 0 and float(sizes.min()) >= _NO_CROWD:
         return None
     return scale
@@ -271,8 +272,8 @@ def _uncut(boxes: Tensor, tile: Tile, level: Level) -> Tensor:
     return (~cut.any(1)).nonzero()[:, 0]
 
 
-def _merged(looks: Sequence[_Look], settings: DetectionSettings) -> Candidates:
+def _merged(passes: Sequence[_Pass], settings: DetectionSettings) -> Candidates:
     """All that was seen of one frame, each face once, as the surest view shows it."""
-    everything = joined([look.candidates for look in looks])
-    rank = torch.cat([1 - look.doubt * (1 - look.candidates.scores) for look in looks])
+    everything = joined([each.candidates for each in passes])
+    rank = torch.cat([1 - each.doubt * (1 - each.candidates.scores) for each in passes])
     return everything.select(everything.surviving(settings.overlap, rank))

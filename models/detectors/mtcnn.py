@@ -46,7 +46,7 @@ class MtcnnProposer:
 
     labels = ("face",)
     stride = 1
-    second_looks = ()
+    retry_shrinks = ()
 
     def __init__(self, name: str, tensors: Mapping[str, Tensor], host: Host) -> None:
         """Builds the networks and hands them to the host.

@@ -13,8 +13,8 @@ from .candidates import Candidates
 PADDING = 114 / 255
 """The grey that ultralytics trains its letterbox with; pictures are brought to whole strides by it."""
 
-SECOND_LOOKS = (2, 4)
-"""Of networks that see a picture at one size only."""
+RETRY_SHRINKS = (2, 4)
+"""For networks that see a picture at one size only."""
 
 
 def channels_last(network: nn.Module) -> nn.Module:
@@ -46,8 +46,8 @@ class Proposer(Protocol):
         ...
 
     @property
-    def second_looks(self) -> tuple[int, ...]:
-        """How many times smaller a frame is looked at again in which nothing was found; empty where that is no use."""
+    def retry_shrinks(self) -> tuple[int, ...]:
+        """Where nothing was found in a frame, it is tried again shrunk by each of these; empty where that is no use."""
         ...
 
     @property

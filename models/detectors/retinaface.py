@@ -17,7 +17,7 @@ from ..host import Host, Resident
 from ..inference import check_numbers
 from ..packages import needed_by
 from .candidates import Candidates, most_likely
-from .proposer import SECOND_LOOKS, channels_last
+from .proposer import RETRY_SHRINKS, channels_last
 
 # Of the training, as in facexlib's `generate_config`: sides of the two square anchors at each step of the three
 # feature maps, in pixels, and the factors that its box and landmark offsets were divided by.
@@ -64,7 +64,7 @@ class RetinaFaceProposer:
 
     labels = ("face",)
     stride = 1
-    second_looks = SECOND_LOOKS
+    retry_shrinks = RETRY_SHRINKS
 
     def __init__(self, name: str, backbone: str, tensors: Mapping[str, Tensor], host: Host) -> None:
         """Builds the network and hands it to the host.

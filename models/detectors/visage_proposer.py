@@ -21,8 +21,8 @@ from .visage_landmarks import LandmarkNetwork
 
 
 @dataclass(frozen=True)
-class _Look:
-    """The first network's look at pictures of one size, each half of that of the look before.
+class _PyramidLevel:
+    """Pictures at one size of an image pyramid, each level half as large as the one before.
 
     Attributes:
         shrunk: so many times, by which faces become smaller, and so does what blurs them.
@@ -35,9 +35,9 @@ class _Look:
     largest: float = math.inf
 
 
-# All looks but the first together cost a third of it. They find sharp faces from 180 pixels on; blurred ones, of which
+# All levels but the first together cost a third of it. They find sharp faces from 180 pixels on; blurred ones, of which
 # shrinking leaves a face as sharp as others, from 45.
-_LOOKS = (_Look(1, 0.0, 180.0), _Look(2, 45.0), _Look(4, 90.0), _Look(8, 180.0))
+_PYRAMID = (_PyramidLevel(1, 0.0, 180.0), _PyramidLevel(2, 45.0), _PyramidLevel(4, 90.0), _PyramidLevel(8, 180.0))
 # Peak of the working memory per pixel of a picture, and twice that for a reserve.
 _BYTES_PER_PIXEL = 60
 # What the first network finds less likely than this is not looked at again: there are hundreds of it in each picture.
@@ -95,7 +95,7 @@ class VisageProposer:
 
     labels = ("face",)
     stride = STRIDES[-1]
-    second_looks = (2,)
+    retry_shrinks = (2,)
 
     def __init__(self, name: str, tensors: Mapping[str, Tensor], host: Host) -> None:
         """Builds the network and hands it to the host.
@@ -126,8 +126,8 @@ class VisageProposer:
         device = self.resident.bring(count * self.working_bytes(height, width))
         inputs = pictures.to(device, self.resident.dtype, memory_format=torch.channels_last)
         seen, predictions = [], []
-        for look in _LOOKS:
-            inputs = _halved(inputs) if look.shrunk > 1 else inputs
+        for level in _PYRAMID:
+            inputs = _halved(inputs) if level.shrunk > 1 else inputs
             height, width = inputs.shape[2:]
             maps = self.resident.module.detect(inputs)
             seen += maps
@@ -135,8 +135,8 @@ class VisageProposer:
         check_numbers(self.name, "a picture", seen)
         found = []
         for index in range(count):
-            looks = zip(predictions, _LOOKS, strict=True)
-            candidates = joined([_candidates(told, index, min_score, look) for told, look in looks])
+            levels = zip(predictions, _PYRAMID, strict=True)
+            candidates = joined([_candidates(at_level, index, min_score, level) for at_level, level in levels])
             found.append(candidates.select(candidates.surviving(overlap)))
         return found
 
@@ -149,13 +149,13 @@ def _halved(pictures: Tensor) -> Tensor:
     return F.interpolate(F.pad(pictures, (0, beside, 0, below), value=PADDING), scale_factor=0.5, mode="bilinear")
 
 
-def _candidates(predictions: Predictions, index: int, min_score: float, look: _Look) -> Candidates:
-    """What may be faces in one picture, of the sizes of a look."""
+def _candidates(predictions: Predictions, index: int, min_score: float, level: _PyramidLevel) -> Candidates:
+    """What may be faces in one picture, of the sizes that a level is for."""
     scores = predictions.logits[index].sigmoid()
-    boxes = predictions.boxes[index] * look.shrunk
+    boxes = predictions.boxes[index] * level.shrunk
     sides = (boxes[:, 2:] - boxes[:, :2]).amax(1)
-    scores = scores.where((sides >= look.smallest) & (sides <= look.largest), scores.new_zeros(()))
+    scores = scores.where((sides >= level.smallest) & (sides <= level.largest), scores.new_zeros(()))
     likely = most_likely(scores, min_score)
     # Half a pixel from the edge of the picture to the centre of its first pixel.
-    landmarks = predictions.landmarks[index, likely] * look.shrunk - 0.5
+    landmarks = predictions.landmarks[index, likely] * level.shrunk - 0.5
     return Candidates(boxes[likely] - 0.5, scores[likely], torch.zeros_like(likely), landmarks)

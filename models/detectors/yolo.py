@@ -11,7 +11,7 @@ from ..host import Host, Resident
 from ..inference import check_numbers
 from .candidates import Candidates, most_likely
 from .outlines import outlines_of
-from .proposer import SECOND_LOOKS
+from .proposer import RETRY_SHRINKS
 from .yolo_files import YoloFile, build_yolo
 
 # Peak of the working memory per pixel of a picture and channel of the first layer. Measured with torch's profiler at
@@ -26,7 +26,7 @@ class YoloProposer:
     the edge of the picture, Visage from the centre of its first pixel: half a pixel less.
     """
 
-    second_looks = SECOND_LOOKS
+    retry_shrinks = RETRY_SHRINKS
 
     def __init__(self, name: str, file: YoloFile, host: Host) -> None:
         """Builds the network and hands it to the host.

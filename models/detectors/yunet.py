@@ -14,7 +14,7 @@ from torch import Tensor
 from ...opencv import opencv
 from ..weights import WeightsError
 from .candidates import MOST_CANDIDATES, Candidates
-from .proposer import SECOND_LOOKS
+from .proposer import RETRY_SHRINKS
 
 # Names of the outputs that OpenCV looks for, at the finest and the coarsest of the three steps.
 _OUTPUTS = (b"cls_8", b"obj_8", b"bbox_8", b"kps_8", b"cls_32", b"obj_32", b"bbox_32", b"kps_32")
@@ -34,7 +34,7 @@ class YuNetProposer:
 
     labels = ("face",)
     stride = 1
-    second_looks = SECOND_LOOKS
+    retry_shrinks = RETRY_SHRINKS
     resident = None
 
     def __init__(self, path: Path) -> None:
