@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
 _COLOURS = ((255, 92, 92), (90, 200, 120), (80, 160, 255), (255, 190, 60), (200, 120, 255))
+# Pixels between pictures side by side.
+_GAP = 8
 
 
 def draw_faces(frame: Tensor, faces: Sequence[Face], captions: Sequence[str] | None = None) -> Tensor:
@@ -87,9 +89,9 @@ def _overlap(one: Box, other: Box) -> float:
     return max(across, 0) * max(down, 0)
 
 
-def side_by_side(pictures: Sequence[Tensor], gap: int = 8) -> Tensor:
+def side_by_side(pictures: Sequence[Tensor]) -> Tensor:
     """Pictures ``[H, W, 3]`` of one height in a row on white."""
     height = pictures[0].shape[0]
-    space = torch.ones(height, gap, 3)
+    space = torch.ones(height, _GAP, 3)
     row = [part for picture in pictures for part in (space, picture.float().cpu())]
     return torch.cat(row[1:], dim=1)

@@ -12,15 +12,18 @@ from torch import Tensor, nn
 M = TypeVar("M", bound=nn.Module)
 
 
-def cosine(step: int, total: int, warm_up: int, floor: float = 0.02) -> float:
-    """Factor of the learning rate: rises in a line over ``warm_up`` steps, then falls along half a cosine.
+# Factor of the learning rate at the end of a run.
+_FLOOR = 0.02
 
-    (Loshchilov and Hutter, "SGDR", 2017, without restarts.) ``floor`` is reached at ``total`` and kept after it.
+
+def cosine(step: int, total: int, warm_up: int) -> float:
+    """Factor of the learning rate: rises linearly over ``warm_up`` steps, then falls along half a cosine to
+    :data:`_FLOOR` at ``total`` (Loshchilov and Hutter, "SGDR", 2017, without restarts).
     """
     if step < warm_up:
         return (step + 1) / warm_up
     share = min(1.0, (step - warm_up) / max(1, total - warm_up))
-    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * share))
+    return _FLOOR + (1 - _FLOOR) * 0.5 * (1 + math.cos(math.pi * share))
 
 
 class Average(Generic[M]):
