@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..faces.described import as_data
+from ..faces.formatting import as_data
 from ..models.weights import WeightsError
 from . import options
 from .inputs import InputError, plan_drawings, refuse_report

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ..atomic import replacing
-from ..faces.described import as_data
+from ..faces.formatting import as_data
 from ..pipeline import Outcome
 from .batches import Failures
 from .inputs import Plan
 
 
-def outcome_described(outcome: Outcome) -> dict[str, object]:
+def outcome_data(outcome: Outcome) -> dict[str, object]:
     enlargement = None if outcome.enlargement is None else round(outcome.enlargement, 3)
     done = {"action": outcome.action, "reason": outcome.reason, "enlargement": enlargement}
     if outcome.action == "refined":
@@ -26,7 +26,7 @@ def outcome_described(outcome: Outcome) -> dict[str, object]:
     return as_data(outcome.face) | done
 
 
-def frame_described(
+def frame_data(
     source: Path, target: Path | None, width: int, height: int, faces: Iterable[Mapping[str, object]]
 ) -> dict[str, object]:
     return {

@@ -19,7 +19,7 @@ from .batches import UNWRITTEN, Batch, Failures, is_done
 from .console import say, warn
 from .images import ImageError, Picture, coded, left_out, save_image
 from .inputs import Job, Plan
-from .json_report import frame_described, outcome_described
+from .json_report import frame_data, outcome_data
 
 # Side of the aligned crops of faces.
 _CROP = 512
@@ -76,7 +76,7 @@ def write_result(job: Job, picture: Picture, pixels: Tensor, outcomes: Sequence[
     for name in () if same else left_out(job.target, picture):
         warn(f"{job.target}: is without the {name} of the picture, which is too long for a JPEG.")
     height, width = picture.pixels.shape[:2]
-    return frame_described(job.source, job.target, width, height, map(outcome_described, outcomes))
+    return frame_data(job.source, job.target, width, height, map(outcome_data, outcomes))
 
 
 def draw(
@@ -114,7 +114,7 @@ def _crops(job: Job, picture: Picture, pixels: Tensor, faces: Sequence[Face]) ->
     """The faces before and after, as aligned crops, and what they are called."""
     height, width = picture.pixels.shape[:2]
     before = plan_crops([(0, face) for face in faces], _CROP, width, height, 1)
-    after = before.on_frames_of(pixels.shape[1], pixels.shape[0])
+    after = before.at_frame_size(pixels.shape[1], pixels.shape[0])
     for index, face in enumerate(faces):
         seen = extract(picture.pixels[None], before.take([index])), extract(pixels[None], after.take([index]))
         for path, crop in zip(job.crops_of(face.index + 1), seen, strict=True):

@@ -11,14 +11,14 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from ..faces.described import counted
 from ..faces.face import Face
+from ..faces.formatting import counted
 from ..models.host import TorchHost
 from ..pipeline import Done, Outcome
 from .batches import Batch, batches, begin, is_done, worked
 from .console import say, say_to_reader
 from .inputs import Plan
-from .json_report import frame_described, reporting
+from .json_report import frame_data, reporting
 from .overlap import ahead, behind
 from .results import draw, write_results
 
@@ -102,7 +102,7 @@ def look_through(
             for job, picture, one in zip(part.jobs, part.pictures, seen, strict=True):
                 tell("\n".join([f"{job.source}: {counted(len(one.faces))}", *one.lines]))
                 drawn = drawing and not is_done(job, todo) and draw(job, picture, one.faces, failures, one.captions)
-                told.append(frame_described(job.source, job.target if drawn else None, *part.size, one.data))
+                told.append(frame_data(job.source, job.target if drawn else None, *part.size, one.data))
 
         for batch in ahead(batches(todo, size, failures, written=drawing)):
             for part, seen in worked(batch, partial(_on_frames, look), failures):

@@ -50,7 +50,7 @@ class Crops:
             matrices=self.matrices[list(indices)],
         )
 
-    def on_frames_of(self, width: int, height: int) -> Crops:
+    def at_frame_size(self, width: int, height: int) -> Crops:
         """The same crops of the same frames at another size."""
         resized = resize_matrix(width / self.width, height / self.height)
         return replace(self, width=width, height=height, matrices=compose(self.matrices, invert(resized)))

@@ -110,7 +110,7 @@ def lay_out(
     Returns:
         A patch for each crop; ``None`` where it does not reach into its frame.
     """
-    back = invert(crops.on_frames_of(frames.shape[2], frames.shape[1]).matrices)
+    back = invert(crops.at_frame_size(frames.shape[2], frames.shape[1]).matrices)
     from_pixels = compose(back, resize_matrix(crops.size / pixels.shape[1]))
     details: list[Detail] | None = None
     if given is not None and kept is not None:
@@ -145,7 +145,7 @@ def _details(crops: Crops, back: Tensor, given: Tensor, kept: Tensor) -> list[De
 
 def places_in(frames: Tensor, crops: Crops, masks: Tensor, region: Tensor | None = None) -> list[Place | None]:
     """The places of crops; ``None`` for one that does not reach into its frame. Arguments as for :func:`lay_out`."""
-    places = crops.on_frames_of(frames.shape[2], frames.shape[1])
+    places = crops.at_frame_size(frames.shape[2], frames.shape[1])
     from_masks = compose(invert(places.matrices), resize_matrix(crops.size / masks.shape[1]))
     from_region = None
     if region is not None:

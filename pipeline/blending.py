@@ -102,7 +102,7 @@ def paste_crops(
     if len(crops) == 0 or settings.strength == 0:
         return frames, changed
     result = duplicate(frames)
-    places = crops.on_frames_of(frames.shape[2], frames.shape[1])
+    places = crops.at_frame_size(frames.shape[2], frames.shape[1])
     pixels = pixels.to(frames.device)
     patches: list[Patch] = []
     for start in range(0, len(crops), TOGETHER):
@@ -161,7 +161,7 @@ def patches_of(
 
 def places_beside(canvas: Tensor, crops: Crops, settings: BlendSettings, patches: Sequence[Patch]) -> list[Place]:
     """Where crops lie in ``canvas`` that any of the patches reaches into."""
-    places = crops.on_frames_of(canvas.shape[2], canvas.shape[1])
+    places = crops.at_frame_size(canvas.shape[2], canvas.shape[1])
     near = [
         index
         for index, (_, box) in enumerate(places_of(places))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ..faces.described import as_data, counted, in_words
+from ..faces.formatting import as_data, counted, in_words
 from ..faces.quality import words
 from .face_report import FaceReport
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from ..faces.described import counted, in_words
+from ..faces.formatting import counted, in_words
 from .outcome import Outcome
 
 Done = Literal["restored", "refined"]

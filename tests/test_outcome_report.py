@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from visage.cli.json_report import outcome_described
+from visage.cli.json_report import outcome_data
 from visage.faces.face import Face, Faces
 from visage.faces.selection import SkipSettings
 from visage.models.host import TorchHost
@@ -74,6 +74,6 @@ def test_remarks_come_last_in_words_and_as_data() -> None:
         LARGE, "refined", enlargement=2.0, prompt="", seed=3, denoise=None, remark="not restored: it failed"
     )
     assert outcome_report([[outcome]], "refined").splitlines()[1].endswith("seed 3, not restored: it failed")
-    told = outcome_described(outcome)
+    told = outcome_data(outcome)
     assert (told["remark"], told["denoise"]) == ("not restored: it failed", None)
-    assert "remark" not in outcome_described(Outcome(LARGE, "restored", enlargement=1.0))
+    assert "remark" not in outcome_data(Outcome(LARGE, "restored", enlargement=1.0))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..described import counted, in_words
 from ..face import Face, numbered
+from ..formatting import counted, in_words
 from .criteria import SelectSettings, reason_against
 from .order import ordered
 from .places import parse_places
