@@ -11,7 +11,7 @@ from ..host import Host, Progress
 from ..inference import AtOnce, Precision, checked_dtype, over_crops
 from .network import Network, forward
 from .options import DEFAULT_OPTIONS, RestoreOptions
-from .tasks import kept, shown
+from .tasks import network_input, restored_crops
 
 # Crops for networks that take any picture.
 _SIDES = (128, 256, 512)
@@ -90,9 +90,9 @@ class Restorer:
 
         def run(given: Tensor, chosen: slice) -> tuple[Tensor, Tensor]:
             holes = None if hidden is None else hidden[chosen].to(given.device)
-            pictures = shown(self.task, given, holes)
+            pictures = network_input(self.task, given, holes)
             output = forward(self._network, self._resident.module, pictures, self._resident.dtype, options)
-            return output, kept(self.task, given, output.clamp(0, 1), holes)
+            return output, restored_crops(self.task, given, output.clamp(0, 1), holes)
 
         each = self._network.architecture.working_bytes(1, height, width, self._resident.dtype)
         done = over_crops(self._host, self._resident, self.name, crops, _AT_ONCE, each, run, progress)

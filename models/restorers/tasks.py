@@ -1,4 +1,4 @@
-"""What networks that fill or colour faces are shown instead of the crop, and what is kept of what they give."""
+"""What networks that fill or colour faces get instead of the crop, and what is taken of their output."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ...faces.colour import LUMA
 from .network import Task
 
 
-def shown(task: Task, crops: Tensor, hidden: Tensor | None) -> Tensor:
+def network_input(task: Task, crops: Tensor, hidden: Tensor | None) -> Tensor:
     """The input of a network: hidden parts white, or the crop in grey.
 
     Args:
@@ -25,6 +25,6 @@ def shown(task: Task, crops: Tensor, hidden: Tensor | None) -> Tensor:
     return crops
 
 
-def kept(task: Task, crops: Tensor, output: Tensor, hidden: Tensor | None) -> Tensor:
-    """Of a network that fills, only what was hidden; of others all."""
+def restored_crops(task: Task, crops: Tensor, output: Tensor, hidden: Tensor | None) -> Tensor:
+    """The output of a network; of one that fills only the hidden parts, the rest as in ``crops``. Shapes as above."""
     return torch.where(hidden[:, None], output, crops) if task == "fill" and hidden is not None else output
