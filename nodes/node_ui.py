@@ -8,7 +8,7 @@ from typing import Any
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..pipeline import Done, Outcome, outcome_report, outcome_total
+from ..pipeline import Outcome, Verb, outcome_report, outcome_total
 from . import previews
 from .images import nothing_changed
 
@@ -28,9 +28,9 @@ def compare_input() -> io.Input:
     )
 
 
-def outcome_texts(outcomes: Sequence[Sequence[Outcome]], done: Done) -> tuple[str, str]:
+def outcome_texts(outcomes: Sequence[Sequence[Outcome]], verb: Verb) -> tuple[str, str]:
     """The report on the faces of each frame, and the line on all of them together: as :func:`report_ui` takes them."""
-    return outcome_report(outcomes, done), outcome_total(outcomes, done)
+    return outcome_report(outcomes, verb), outcome_total(outcomes, verb)
 
 
 def report_ui(text: str, total: str = "") -> ui.PreviewText:

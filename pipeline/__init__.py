@@ -6,7 +6,7 @@ from .blending import BlendSettings, paste_crops
 from .face_report import FaceReport, Likeness, Reference, report_faces, same_faces
 from .face_report_texts import report_caption, report_data, report_text, report_total
 from .outcome import Outcome
-from .outcome_report import Done, outcome_reasons, outcome_report, outcome_summary, outcome_total
+from .outcome_report import Verb, outcome_reasons, outcome_report, outcome_summary, outcome_total
 from .prompts import PromptError, Wildcards
 from .refine_painting import RefinementError
 from .refine_plan import PromptSource, check_prompts
@@ -19,7 +19,6 @@ from .restoring import Restoration, RestorationError, restore
 
 __all__ = [
     "BlendSettings",
-    "Done",
     "FaceReport",
     "Likeness",
     "Outcome",
@@ -33,6 +32,7 @@ __all__ = [
     "Restoration",
     "RestorationError",
     "RestoreSettings",
+    "Verb",
     "Wildcards",
     "check_prompts",
     "check_regions",

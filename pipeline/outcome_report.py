@@ -9,36 +9,36 @@ from typing import Literal
 from ..faces.formatting import counted, in_words
 from .outcome import Outcome
 
-Done = Literal["restored", "refined"]
+Verb = Literal["restored", "refined"]
 # Enlargements from the first up to the second neither take away detail that one could see nor are worth telling.
 _AS_IT_IS = 0.95, 1.05
 
 
-def outcome_report(outcomes: Sequence[Sequence[Outcome]], done: Done) -> str:
+def outcome_report(outcomes: Sequence[Sequence[Outcome]], verb: Verb) -> str:
     """A line for each frame and for each of its faces; images and faces are counted from 1.
 
     Args:
         outcomes: of the faces of each frame.
-        done: what is said of those that were worked on.
+        verb: for those that were worked on.
     """
     lines = []
     for number, frame in enumerate(outcomes, start=1):
-        lines.append(f"Image {number}: {outcome_summary(frame, done)}")
+        lines.append(f"Image {number}: {outcome_summary(frame, verb)}")
         lines += [f"- {in_words(outcome.face)}: {', '.join(_told(outcome))}" for outcome in frame]
     return "\n".join(lines)
 
 
-def outcome_summary(frame: Sequence[Outcome], done: Done) -> str:
+def outcome_summary(frame: Sequence[Outcome], verb: Verb) -> str:
     """How many of the faces of a frame were worked on: ``2 of 3 faces restored``, or ``no face``."""
     if not frame:
         return "no face"
     worked_on = sum(outcome.action != "skipped" for outcome in frame)
-    return f"{worked_on} of {counted(len(frame))} {done}"
+    return f"{worked_on} of {counted(len(frame))} {verb}"
 
 
-def outcome_total(outcomes: Sequence[Sequence[Outcome]], done: Done) -> str:
+def outcome_total(outcomes: Sequence[Sequence[Outcome]], verb: Verb) -> str:
     """The :func:`outcome_summary` of all frames together."""
-    return outcome_summary([outcome for frame in outcomes for outcome in frame], done)
+    return outcome_summary([outcome for frame in outcomes for outcome in frame], verb)
 
 
 def outcome_reasons(frame: Sequence[Outcome]) -> str:
