@@ -126,7 +126,7 @@ def batches(todo: Plan, size: int, failures: Failures, *, written: bool = True) 
         yield _batch(waiting)
 
 
-def worked(batch: Batch, work: Callable[[Batch], R], failures: Failures) -> Iterator[tuple[Batch, R]]:
+def results_of(batch: Batch, work: Callable[[Batch], R], failures: Failures) -> Iterator[tuple[Batch, R]]:
     """What comes of a batch. Where that fails, what comes of each of its pictures alone, so that none takes others with
     it; those that fail alone, too, are left out and told."""
     try:
@@ -140,7 +140,7 @@ def worked(batch: Batch, work: Callable[[Batch], R], failures: Failures) -> Iter
         return
     # Outside the handler, whose exception keeps the tensors of the failed attempt alive.
     for job, picture in zip(batch.jobs, batch.pictures, strict=True):
-        yield from worked(Batch((job,), (picture,)), work, failures)
+        yield from results_of(Batch((job,), (picture,)), work, failures)
 
 
 def _batch(pairs: Sequence[tuple[Job, Picture]]) -> Batch:

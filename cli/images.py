@@ -93,14 +93,14 @@ def load_image(path: Path) -> Picture:
 
 
 def save_image(path: Path, picture: Picture) -> None:
-    """Writes one picture as :func:`coded`. Folders are made; a file that is there is replaced. The file appears under
+    """Writes one picture as :func:`encoded`. Folders are made; a file that is there is replaced. The file appears under
     its name only when it is whole.
 
     Raises:
         ImageError: the format cannot hold the picture, or the disk does not take it.
         ValueError: pixels are not finite, or alpha is of another size.
     """
-    content = coded(path, picture)
+    content = encoded(path, picture)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as unfinished:
@@ -109,7 +109,7 @@ def save_image(path: Path, picture: Picture) -> None:
         raise ImageError(f"{path}: cannot be written ({error}).") from error
 
 
-def coded(path: Path, picture: Picture) -> bytes:
+def encoded(path: Path, picture: Picture) -> bytes:
     """What a picture file of that name holds, in the format of the suffix.
 
     JPEG: quality 95 without chroma subsampling. WebP: without loss if it came so, else quality 95. 16 bits a channel

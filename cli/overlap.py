@@ -10,8 +10,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def ahead(items: Iterable[T]) -> Iterator[T]:
-    """The same items in the same order, each of them made while whoever asks is still busy with the one before."""
+def read_ahead(items: Iterable[T]) -> Iterator[T]:
+    """The same items in the same order; each is made in a thread while the caller works on the one before."""
     source = iter(items)
     with ThreadPoolExecutor(1, "reading") as thread:
         coming = thread.submit(_next, source)
@@ -25,8 +25,9 @@ def _next(source: Iterator[T]) -> tuple[T] | None:
 
 
 @contextmanager
-def behind() -> Iterator[Callable[[Callable[[], None]], None]]:
-    """Gives what has calls made, in their order, while whoever asks goes on. One is under way and no other waits.
+def write_behind() -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Gives a function that makes calls in a thread, in their order, while the caller goes on. While one is under way,
+    handing over the next one waits for it.
 
     When the block ends, by Ctrl-C too, all of them are done. What one raises is raised at the next, or at the end.
     """

@@ -14,10 +14,10 @@ from ..drawing import draw_faces, side_by_side
 from ..faces.crops import extract, plan_crops
 from ..faces.face import Face
 from ..faces.resizing import resize_frames_to
-from ..pipeline import Done, Outcome, outcome_reasons, outcome_summary
+from ..pipeline import Outcome, Verb, outcome_reasons, outcome_summary
 from .batches import UNWRITTEN, Batch, Failures, is_done
 from .console import say, warn
-from .images import ImageError, Picture, coded, left_out, save_image
+from .images import ImageError, Picture, encoded, left_out, save_image
 from .inputs import Job, Plan
 from .json_report import frame_data, outcome_data
 
@@ -26,7 +26,7 @@ _CROP = 512
 
 
 def write_results(
-    todo: Plan, batch: Batch, frames: Tensor, outcomes: Sequence[Sequence[Outcome]], done: Done, failures: Failures
+    todo: Plan, batch: Batch, frames: Tensor, outcomes: Sequence[Sequence[Outcome]], verb: Verb, failures: Failures
 ) -> Iterator[dict[str, object]]:
     """Writes what came of a batch, tells how many faces that were, and gives what the report says of each picture.
 
@@ -35,7 +35,7 @@ def write_results(
 
     Args:
         frames: ``[B, H, W, 3]`` 0..1, of the pictures or larger.
-        done: what is said of faces that were worked on.
+        verb: for those that were worked on.
     """
     for index, (job, picture) in enumerate(zip(batch.jobs, batch.pictures, strict=True)):
         if is_done(job, todo):
@@ -47,7 +47,7 @@ def write_results(
         else:
             yield told
             reasons = outcome_reasons(outcomes[index])
-            say(f"{job.source}: {outcome_summary(outcomes[index], done)}" + (f" ({reasons})" if reasons else ""))
+            say(f"{job.source}: {outcome_summary(outcomes[index], verb)}" + (f" ({reasons})" if reasons else ""))
 
 
 def write_result(job: Job, picture: Picture, pixels: Tensor, outcomes: Sequence[Outcome]) -> dict[str, object]:
@@ -62,13 +62,13 @@ def write_result(job: Job, picture: Picture, pixels: Tensor, outcomes: Sequence[
     """
     same = pixels.shape == picture.pixels.shape and torch.equal(pixels, picture.pixels)
     # Where nothing was done: not even the loss of another JPEG compression.
-    files = {job.target: _content(job) if same else coded(job.target, _at_size(picture, pixels))}
+    files = {job.target: _content(job) if same else encoded(job.target, _at_size(picture, pixels))}
     if job.comparison is not None:
         both = side_by_side([_resized(picture.pixels, pixels), pixels])
-        files[job.comparison] = coded(job.comparison, replace(picture, pixels=both, alpha=None))
+        files[job.comparison] = encoded(job.comparison, replace(picture, pixels=both, alpha=None))
     if job.crops is not None:
         faces = [outcome.face for outcome in outcomes if outcome.action == "restored"]
-        files |= {path: coded(path, crop) for path, crop in _crops(job, picture, pixels, faces)}
+        files |= {path: encoded(path, crop) for path, crop in _crops(job, picture, pixels, faces)}
     try:
         write_together(files)
     except OSError as error:

@@ -14,12 +14,12 @@ from torch import Tensor
 from ..faces.face import Face
 from ..faces.formatting import counted
 from ..models.host import TorchHost
-from ..pipeline import Done, Outcome
-from .batches import Batch, batches, begin, is_done, worked
+from ..pipeline import Outcome, Verb
+from .batches import Batch, batches, begin, is_done, results_of
 from .console import say, say_to_reader
 from .inputs import Plan
 from .json_report import frame_data, reporting
-from .overlap import ahead, behind
+from .overlap import read_ahead, write_behind
 from .results import draw, write_results
 
 R = TypeVar("R")
@@ -36,14 +36,14 @@ class Worked(Protocol):
 
 
 def work_through(
-    todo: Plan, size: int, work: Callable[[Tensor], Worked], done: Done, host: TorchHost, report: Path | None
+    todo: Plan, size: int, work: Callable[[Tensor], Worked], verb: Verb, host: TorchHost, report: Path | None
 ) -> int:
     """Has all pictures worked on. Those on which that fails are left out and told.
 
     Args:
         size: pictures of a batch, at most.
         work: gets the frames of a batch.
-        done: what is said of faces that were worked on.
+        verb: for those that were worked on.
         report: where it is told what became of every face, if anywhere; of what was done so far after Ctrl-C, too.
 
     Returns:
@@ -51,13 +51,13 @@ def work_through(
     """
     failures = begin(todo)
     progress = host.progress(max(len(todo.jobs), 1), "pictures")
-    with reporting(report, todo, failures) as told, behind() as then:
+    with reporting(report, todo, failures) as told, write_behind() as then:
 
         def write(part: Batch, what: Worked) -> None:
-            told.extend(write_results(todo, part, what.frames, what.outcomes, done, failures))
+            told.extend(write_results(todo, part, what.frames, what.outcomes, verb, failures))
 
-        for batch in ahead(batches(todo, size, failures)):
-            for part, what in worked(batch, partial(_on_frames, work), failures):
+        for batch in read_ahead(batches(todo, size, failures)):
+            for part, what in results_of(batch, partial(_on_frames, work), failures):
                 then(partial(write, part, what))
             progress.advance(len(batch.jobs))
     return failures.code
@@ -96,7 +96,7 @@ def look_through(
     failures = begin(todo)
     # Without files there is nothing to go on for where nobody reads.
     tell = say if drawing or report is not None else say_to_reader
-    with reporting(report, todo, failures) as told, behind() as then:
+    with reporting(report, todo, failures) as told, write_behind() as then:
 
         def write(part: Batch, seen: Sequence[Seen]) -> None:
             for job, picture, one in zip(part.jobs, part.pictures, seen, strict=True):
@@ -104,8 +104,8 @@ def look_through(
                 drawn = drawing and not is_done(job, todo) and draw(job, picture, one.faces, failures, one.captions)
                 told.append(frame_data(job.source, job.target if drawn else None, *part.size, one.data))
 
-        for batch in ahead(batches(todo, size, failures, written=drawing)):
-            for part, seen in worked(batch, partial(_on_frames, look), failures):
+        for batch in read_ahead(batches(todo, size, failures, written=drawing)):
+            for part, seen in results_of(batch, partial(_on_frames, look), failures):
                 then(partial(write, part, seen))
     return failures.code
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from visage.cli.overlap import ahead, behind
+from visage.cli.overlap import read_ahead, write_behind
 
 # Seconds: more than any thread needs to begin, if it ever does.
 LONG = 20
@@ -30,13 +30,13 @@ class Source:
 
 def test_all_come_in_their_order() -> None:
     for count in (0, 1, 2, 50):
-        assert list(ahead(range(count))) == list(range(count))
-    assert list(ahead([None, 0, ""])) == [None, 0, ""]
+        assert list(read_ahead(range(count))) == list(range(count))
+    assert list(read_ahead([None, 0, ""])) == [None, 0, ""]
 
 
 def test_the_next_one_is_made_in_the_meantime_and_no_other() -> None:
     source = Source(5)
-    for number in ahead(source):
+    for number in read_ahead(source):
         if number < 4:
             assert source.made[number + 1].wait(LONG)
         time.sleep(0.02)
@@ -44,7 +44,7 @@ def test_the_next_one_is_made_in_the_meantime_and_no_other() -> None:
 
 
 def test_what_goes_wrong_with_one_comes_after_those_before_it() -> None:
-    coming = ahead(Source(5, broken=3))
+    coming = read_ahead(Source(5, broken=3))
     assert [next(coming) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(OSError, match="drive is gone"):
         next(coming)
@@ -52,7 +52,7 @@ def test_what_goes_wrong_with_one_comes_after_those_before_it() -> None:
 
 def test_who_asks_goes_on_before_a_call_is_done() -> None:
     goes_on = threading.Event()
-    with behind() as do:
+    with write_behind() as do:
         do(lambda: None if goes_on.wait(LONG) else pytest.fail("it was waited for"))
         goes_on.set()
 
@@ -66,7 +66,7 @@ def test_calls_are_made_in_their_order_and_one_at_a_time() -> None:
         made.append(number)
         at_work.release()
 
-    with behind() as do:
+    with write_behind() as do:
         for number in range(10):
             do(lambda number=number: call(number))
             assert len(made) >= number
@@ -82,7 +82,7 @@ def test_what_was_begun_is_done_when_the_work_is_ended(error: type[BaseException
         made.append(1)
 
     def work() -> None:
-        with behind() as do:
+        with write_behind() as do:
             do(call)
             raise error
 
@@ -99,7 +99,7 @@ def test_what_goes_wrong_in_a_call_is_raised(more: int) -> None:
         raise OSError("the drive is gone")
 
     def work() -> None:
-        with behind() as do:
+        with write_behind() as do:
             do(fail)
             for _ in range(more):
                 do(lambda: made.append(1))
