@@ -42,7 +42,7 @@ class Crops:
         return len(self.faces)
 
     def take(self, indices: Sequence[int]) -> Crops:
-        """Some of the crops, in the order given."""
+        """The crops at these indices, in that order."""
         return replace(
             self,
             frame_of=tuple(self.frame_of[index] for index in indices),
@@ -51,7 +51,7 @@ class Crops:
         )
 
     def at_frame_size(self, width: int, height: int) -> Crops:
-        """The same crops of the same frames at another size."""
+        """The same crops of the same frames resized to ``width`` x ``height`` pixels."""
         resized = resize_matrix(width / self.width, height / self.height)
         return replace(self, width=width, height=height, matrices=compose(self.matrices, invert(resized)))
 
@@ -87,7 +87,10 @@ def extract(frames: Tensor, crops: Crops) -> Tensor:
         frames: ``[B, H, W, 3 or more]`` 0..1; channels after the third are left out.
 
     Returns:
-        ``[N, S, S, 3]`` float32 0..1 on the device of ``frames``. Beyond the frame its border goes on.
+        ``[N, S, S, 3]`` float32 0..1 on the device of ``frames``. Beyond the frame its border is replicated.
+
+    Raises:
+        ValueError: as :func:`check_frames`.
     """
     check_frames(frames, crops.width, crops.height, crops.batch)
     size = crops.size
@@ -108,7 +111,7 @@ def extract_mask(mask: Tensor, crops: Crops) -> Tensor:
 
 
 def inside_frame(crops: Crops, device: torch.device) -> Tensor:
-    """``[N, S, S]``: 1 where a crop shows the frame, 0 where it shows what was made up beyond its border."""
+    """``[N, S, S]``: 1 where a crop shows the frame, 0 where it shows the border replicated beyond it."""
     shown = torch.empty(len(crops), crops.size, crops.size, device=device)
     for index, matrix in enumerate(crops.matrices):
         shown[index] = within(matrix, crops.size, crops.size, crops.height, crops.width, device)

@@ -86,8 +86,11 @@ def edge(distance: Tensor, start: float, width: float) -> Tensor:
 
 
 def phi(deviations: Tensor) -> Tensor:
-    """The cumulative normal distribution: of how far a pixel lies inside a shape, in standard deviations of a Gaussian,
-    it is the shape blurred by that."""
+    """The cumulative normal distribution, elementwise.
+
+    Of the signed distance to a straight edge, in standard deviations of a Gaussian and positive inside, it is that edge
+    blurred by the Gaussian.
+    """
     return torch.erf(deviations / math.sqrt(2)).add_(1).div_(2)
 
 

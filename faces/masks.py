@@ -1,7 +1,8 @@
 """Masks of aligned crops: 1 where the restored face counts, 0 at the border of the crop.
 
-All are made in crop space, so that their feather looks the same for every size of face. A soft edge is the integral
-of a Gaussian, ``Phi(d / sigma)`` of the distance ``d`` to the edge: what blurring a hard mask gives, without blurring.
+All are made in crop space, so that their feather looks the same for every size of face. A soft edge is
+``phi(d / sigma)`` (:func:`~.distance.phi`) of the distance ``d`` to the edge: what blurring a hard mask with a Gaussian
+gives, without blurring.
 """
 
 from __future__ import annotations

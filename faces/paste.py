@@ -1,4 +1,8 @@
-"""Putting crops back into frames, each inside its own box, without anybody seeing the seam."""
+"""Putting crops back into frames without a visible seam, each inside its own box.
+
+:func:`lay_out` says for each crop which pixels of its frame it covers, as a :class:`Patch`. :func:`blend` then samples
+the patches on these pixels and mixes them in.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +70,7 @@ class Patch(Place):
     Attributes:
         pixels: ``[S, S, 3]`` 0..1, the crop.
         from_pixels: ``[2, 3]`` from pixels of the crop to pixels of the frame.
-        detail: what the frame's own detail is kept by, or ``None`` where none is kept.
+        detail: gives the frame's own fine detail back; ``None`` where none is kept.
     """
 
     pixels: Tensor
@@ -75,11 +79,12 @@ class Patch(Place):
     detail: Detail | None = None
 
     def pixels_on(self, part: Tensor, out: Tensor) -> None:
-        """The crop on the pixels of its box, written to ``out`` ``[h, w, 3]``. It goes on beyond its border: where it
-        shrinks, a pixel of the frame near the border takes in more than the crop holds.
+        """Samples the crop on the pixels of its box. Its border is replicated: where it shrinks, a pixel of the frame
+        near the border averages more than the crop holds.
 
         Args:
-            part: ``[h, w, 3]``, the frame there.
+            part: ``[h, w, 3]`` 0..1, the frame on the pixels of the box.
+            out: ``[h, w, 3]`` float32, to write to.
         """
         left, top, _, _ = self.box
         height, width = part.shape[:2]
@@ -98,7 +103,7 @@ def lay_out(
     given: Tensor | None = None,
     kept: Tensor | None = None,
 ) -> list[Patch | None]:
-    """Finds the pixels of the frames that crops cover.
+    """Makes a patch of each crop: which pixels of its frame it covers, and with what mask.
 
     Args:
         frames: ``[B, H, W, C]``, of which only size and device matter.
@@ -168,7 +173,7 @@ def places_in(frames: Tensor, crops: Crops, masks: Tensor, region: Tensor | None
 
 
 def places_of(crops: Crops) -> list[tuple[Corners, PixelBox | None]]:
-    """Where each crop lies in its frame: its corners, and the pixels it covers; ``None`` where it covers none."""
+    """Of each crop its corners in frame pixels, and the box of the pixels it covers; ``None`` where it covers none."""
     edge = crops.size - 0.5
     outline = torch.tensor([[-0.5, -0.5], [edge, -0.5], [edge, edge], [-0.5, edge]], dtype=torch.float64)
     places: list[tuple[Corners, PixelBox | None]] = []
@@ -261,8 +266,8 @@ def _share(patch: Place, rivals: Sequence[Place]) -> Tensor:
 
 
 def _claim(patch: Place, box: PixelBox, device: torch.device) -> Tensor:
-    """``[h, w]``: how strongly a patch claims the pixels of a box of the frame, 1 at its centre. Along either of its
-    sides it fades in proportion to that side."""
+    """``[h, w]``: how strongly a patch claims the pixels of a box of the frame: a Gaussian around its centre, 1 there,
+    :data:`_CLAIM` of each of its sides wide."""
     left, top, right, bottom = box
     (ax, ay), (bx, by), (cx, cy), _ = patch.corners
     x = torch.arange(left, right, device=device) - (ax + cx) / 2

@@ -46,7 +46,7 @@ def layers_of(
     feather: float,
     device: torch.device,
 ) -> Iterator[Layer]:
-    """A layer for each crop: the union of its mask and of regions by its landmarks. Nothing is left beyond the crop.
+    """A layer for each crop: the union of its mask and of the regions drawn by its landmarks, cut off at the crop.
 
     Args:
         crops: of FFHQ's template.

@@ -59,8 +59,8 @@ def view(
         image: ``[H, W, C]``, any float type.
         matrix: ``[2, 3]`` float64 similarity from image pixels to the pixels among which the window lies.
         interpolation: for a window that enlarges; one that shrinks is always read area-correct.
-        border: whether the image goes on with its outermost pixels or with zeros.
-        left, top: where the window begins.
+        border: what the image is taken to be beyond its border: its outermost pixels, or zeros.
+        left, top: the first pixel of the window, among those that ``matrix`` leads to.
         out: ``[height, width, C]`` float32, contiguous, to write to.
 
     Returns:
@@ -102,7 +102,7 @@ def view(
 def within(
     matrix: Tensor, height: int, width: int, image_height: int, image_width: int, device: torch.device, step: int = 1
 ) -> Tensor:
-    """1 where a window shows an image, 0 where it shows what was made up beyond the border of that.
+    """1 where a window shows an image, 0 where it shows the border replicated beyond it.
 
     Args:
         matrix: ``[2, 3]`` float64 similarity from pixels of the image to pixels of the window.

@@ -170,7 +170,7 @@ def extract_window(frames: Tensor, window: Window) -> Tensor:
         frames: ``[B, H, W, 3 or more]`` 0..1.
 
     Returns:
-        ``[h, w, 3]`` float32 0..1 on the device of ``frames``. Beyond the frame its border goes on.
+        ``[h, w, 3]`` float32 0..1 on the device of ``frames``. Beyond the frame its border is replicated.
     """
     pixels = empty(window.height, window.width, 3, device=frames.device)
     return view(frames[window.frame, ..., :3], window.matrix, window.height, window.width, out=pixels)
@@ -193,7 +193,7 @@ def part_of(window: Window, box: PixelBox) -> Window:
 
 
 def inside(window: Window, device: torch.device, step: int = 1) -> Tensor:
-    """1 where a window shows its frame, 0 where it shows what was made up beyond the border.
+    """1 where a window shows its frame, 0 where it shows the border replicated beyond it.
 
     Args:
         step: looks at every pixel in so many rows and columns only.

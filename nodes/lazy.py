@@ -1,4 +1,4 @@
-"""What nodes answer when ComfyUI asks which of their lazy inputs they want."""
+"""Which lazy inputs ComfyUI has to evaluate still: for ``check_lazy_status``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Putting crops back: their colour, their mask, their place."""
+"""Putting crops back: matches their colour, makes their masks, and has :mod:`..faces.paste` blend them in."""
 
 from __future__ import annotations
 
@@ -141,8 +141,8 @@ def patches_of(
     given: Tensor | None = None,
     kept: Tensor | None = None,
 ) -> list[Patch | None]:
-    """Mask and layout of new crops ``[N, S, S, 3]``, to be blended into ``canvas``: for each a patch, or ``None`` where
-    it does not reach into its frame.
+    """For each new crop ``[N, S, S, 3]`` 0..1 a patch to be blended into ``canvas``, with the mask of the settings;
+    ``None`` where it does not reach into its frame.
 
     Args:
         region: ``[B or 1, H, W]`` 0..1 in frame pixels: where anything may change.
@@ -160,7 +160,7 @@ def patches_of(
 
 
 def places_beside(canvas: Tensor, crops: Crops, settings: BlendSettings, patches: Sequence[Patch]) -> list[Place]:
-    """Where crops lie in ``canvas`` that any of the patches reaches into."""
+    """The places in ``canvas`` of those crops that any of the patches reaches into."""
     places = crops.at_frame_size(canvas.shape[2], canvas.shape[1])
     near = [
         index

@@ -1,4 +1,4 @@
-"""What is told of a part of a job, where not every way through it takes all the steps that were announced."""
+"""Progress of a part of a job, which is announced in full and may turn out to take fewer steps."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ from ..models.host import Progress
 
 
 class Share:
-    """The steps of a job's progress that were announced for one part of it: no more are passed on, and no fewer once
-    that part is finished."""
+    """Passes on the steps of one part of a job, exactly as many as were announced for it: no more, and whatever is
+    missing at the end.
+
+    Args:
+        progress: of the whole job.
+        announced: steps of the part.
+    """
 
     def __init__(self, progress: Progress, announced: int) -> None:
         self._progress = progress
@@ -19,5 +24,5 @@ class Share:
         self._progress.advance(told)
 
     def finish(self) -> None:
-        """Whatever was left out or failed in that part is done with, too."""
+        """Passes on the steps that are missing, for what was left out or failed."""
         self.advance(self._left)

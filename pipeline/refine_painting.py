@@ -75,14 +75,14 @@ class Painter:
                     "(--fp32-vae in ComfyUI), or try another checkpoint."
                 )
             after = painted[top:bottom, left:right].clamp(0, 1)
-            after = self._in_the_colours_of(crop, painted, after, work.window, edges.noise)
+            after = self._without_colour_shift(crop, painted, after, work.window, edges.noise)
             torch.lerp(before, after, edges.result[..., None], out=part)
         return Painting(crop, before, after)
 
-    def _in_the_colours_of(
+    def _without_colour_shift(
         self, given: Tensor, painted: Tensor, after: Tensor, window: Window, noise: Tensor
     ) -> Tensor:
-        """Takes the difference in colour of what was not repainted, the VAE's own, off what was.
+        """Removes the colour shift of the VAE, as measured where nothing was repainted.
 
         Args:
             given, painted: ``[h, w, 3]``, the whole window.

@@ -56,9 +56,11 @@ def refine(
     region: Tensor | None = None,
     restorer: Restorer | None = None,
 ) -> Refinement:
-    """Repaints faces and puts them back. Every window is cut from the frames as given, so that no face depends on
-    others, but for faces that meet: of these each is cut from what was made of those before it in reading order, as two
-    pictures of one place do not fade into each other.
+    """Repaints faces and puts them back.
+
+    Every window is cut from the frames as given, so that no face depends on others. Only where windows overlap what was
+    repainted before, in reading order, they are cut from the result so far: two paintings of the same pixels would not
+    blend into each other.
 
     Args:
         frames: ``[B, H, W, 3 or 4]`` 0..1.

@@ -763,7 +763,7 @@ class Seeing:
 def test_controls_that_are_patches_of_the_model_see_the_crop(engine: Any, model: Any) -> None:
     lllite = pytest.importorskip("comfy.ldm.anima.lllite", reason="this ComfyUI has no LLLite of Anima yet")
     from comfy_extras import nodes_model_patch as peers
-    from visage.nodes.refining.patches import placed
+    from visage.nodes.refining.patches import for_window
     from visage.nodes.refining.placing import Placing
 
     frames, faces = frames_with_faces()
@@ -783,7 +783,7 @@ def test_controls_that_are_patches_of_the_model_see_the_crop(engine: Any, model:
     given.set_model_post_input_patch(anima)
     given.set_model_attn1_patch(other)
     vae.seen.clear()
-    own = placed(given, Placing(window, 8)).model_options["transformer_options"]["patches"]
+    own = for_window(given, Placing(window, 8)).model_options["transformer_options"]["patches"]
     for each in (own["double_block"][0], own["double_block"][1], own["post_input"][0]):
         torch.testing.assert_close(each.image[0], crop, atol=1e-6, rtol=0)
     torch.testing.assert_close(own["double_block"][1].inpaint_image[0], crop, atol=1e-6, rtol=0)
@@ -799,7 +799,7 @@ def test_controls_that_are_patches_of_the_model_see_the_crop(engine: Any, model:
         torch.testing.assert_close(each.mask.reshape(window.height, window.width), expected, atol=1e-5, rtol=0)
     assert given.model_options["transformer_options"]["patches"]["double_block"] == [qwen, image]
     assert qwen.image is image.image is anima.image is frame
-    assert placed(model, Placing(window, 8)) is model
+    assert for_window(model, Placing(window, 8)) is model
 
 
 def test_a_model_or_guider_with_such_patches_samples_with_those_of_the_crop(engine: Any, model: Any) -> None:

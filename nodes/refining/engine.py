@@ -136,7 +136,7 @@ class ComfyRefiner:
             name: self._texts.conditioning(texts.get(name, ""), placing.conditioning(given))
             for name, given in self._given.items()
         }
-        guider = self._guider_of(patches.placed(self._patcher, placing), sampling)
+        guider = self._guider_of(patches.for_window(self._patcher, placing), sampling)
         guider.inner_set_conds(
             {name: [[tokens, rest | more] for tokens, rest in pairs] for name, pairs in placed.items()}
         )

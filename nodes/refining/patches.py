@@ -19,7 +19,7 @@ _MASKS: dict[str, Fit] = {"DiffSynthCnetPatch": "none", "ZImageControlPatch": "c
 _PICTURES = ("image", "inpaint_image")
 
 
-def placed(patcher: Any, placing: Placing) -> Any:
+def for_window(patcher: Any, placing: Placing) -> Any:
     """The model with its ControlNets as a window sees them: itself where it has none, else a clone of it."""
     given = patcher.model_options.get("transformer_options", {}).get("patches", {})
     copies: dict[int, Any] = {}
