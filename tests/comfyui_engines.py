@@ -15,9 +15,9 @@ PROMPT, NEGATIVE = "a face, smiling", "ugly"
 
 
 @pytest.fixture(scope="module")
-def engines(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+def engines(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
     """That of diffusers, then that of ComfyUI."""
-    comfy_side.begin(tmp_path_factory.getbasetemp() / "comfyui")
+    comfy_side.begin(base)
     import comfy.sd
     from safetensors.torch import save_file
     from visage.models.refiners.diffusers_engine import load_inpainter

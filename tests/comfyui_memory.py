@@ -7,6 +7,7 @@ what is asked of it here is pretended, as it needs a GPU.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,9 +44,9 @@ class _Vbar:
 
 
 @pytest.fixture
-def management(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Any:
+def management(base: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """ComfyUI's management of a device with 60 GiB free."""
-    comfy_side.begin(tmp_path_factory.getbasetemp() / "comfyui")
+    comfy_side.begin(base)
     import comfy.model_management as management
 
     monkeypatch.setattr(management, "vram_state", management.VRAMState.NORMAL_VRAM)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -26,8 +27,8 @@ EDGE = EdgeSettings(feather=3, noise_feather=4, dilation=0)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def pack(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    comfy_side.begin(tmp_path_factory.getbasetemp() / "comfyui")
+def pack(base: Path) -> ModuleType:
+    comfy_side.begin(base)
     import visage.nodes
 
     torch.set_num_threads(1)

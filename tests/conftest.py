@@ -1,4 +1,4 @@
-"""What several test modules share: the development data, and a seeded generator."""
+"""What several test modules share: the development data, a seeded generator, the package of nodes."""
 
 from __future__ import annotations
 
@@ -29,10 +29,22 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(20)
 
 
-@pytest.fixture(scope="module")
-def pack(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+@pytest.fixture
+def image(generator: torch.Generator) -> torch.Tensor:
+    """Three pictures of 160 x 128 pixels."""
+    return torch.rand(3, 128, 160, 3, generator=generator)
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the one ComfyUI of this process."""
+    return tmp_path_factory.getbasetemp() / "comfyui"
+
+
+@pytest.fixture(scope="session")
+def pack(base: Path) -> ModuleType:
     """The package of nodes, as ComfyUI has it after it has started."""
-    comfy_side.begin(tmp_path_factory.getbasetemp() / "comfyui")
+    comfy_side.begin(base)
     import visage.nodes
 
     asyncio.run(visage.nodes.VisageExtension().on_load())

@@ -14,8 +14,8 @@ from visage.tests.pretend_device import DEVICE, pretended_device
 
 
 @pytest.fixture(autouse=True)
-def on_the_device(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    comfy_side.begin(Path(tmp_path_factory.getbasetemp() / "comfyui"))
+def on_the_device(base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    comfy_side.begin(base)
     import comfy.model_management
 
     monkeypatch.setattr(comfy.model_management, "get_torch_device", lambda: DEVICE)

@@ -15,16 +15,12 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from visage.faces.face import Face, Faces
-from visage.tests import comfy_side
 from visage.tests.test_nodes_bridges import HEIGHT, WIDTH, gap, same_within_a_pixel
 
 
 @pytest.fixture(scope="module")
-def bridges(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    comfy_side.begin(tmp_path_factory.getbasetemp() / "comfyui")
-    import visage.nodes.bridges
-
-    return visage.nodes.bridges
+def bridges(pack: ModuleType) -> ModuleType:
+    return pack.bridges
 
 
 sides = st.floats(3.0, 40.0)

@@ -30,14 +30,6 @@ FACES = Faces(WIDTH, HEIGHT, ((POINTED, OUTLINED), ()))
 IMAGE = torch.zeros(2, HEIGHT, WIDTH, 3)
 
 
-@pytest.fixture(scope="module")
-def pack(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    comfy_side.begin(tmp_path_factory.getbasetemp() / "comfyui")
-    import visage.nodes.bridges
-
-    return visage.nodes
-
-
 def faces_from(pack: ModuleType, image: torch.Tensor = IMAGE, **given: Any) -> Faces:
     faces, count = pack.FacesFrom.execute(image, **{"min_part": 8} | given).result
     assert faces.count == count

@@ -9,17 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from visage.tests import comfy_side
 
 TYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    comfy_side.begin(tmp_path_factory.getbasetemp() / "comfyui")
-    import visage.nodes.images
-
-    return visage.nodes.images
+def images(pack: ModuleType) -> ModuleType:
+    return pack.images
 
 
 class Made(TorchDispatchMode):

@@ -8,8 +8,10 @@ from visage.training.data import data_folder
 NODE_TESTS = (
     "test_nodes.py",
     "test_nodes_bridges.py",
+    "test_nodes_crops.py",
     "test_nodes_given_faces.py",
     "test_nodes_images.py",
+    "test_nodes_loading.py",
     "test_nodes_refine.py",
     "test_nodes_refine_diffusers.py",
     "test_nodes_refine_inputs.py",

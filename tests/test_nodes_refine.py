@@ -16,6 +16,7 @@ from visage.fields import settings_of
 from visage.models.refiners import Repaint, Sampling
 from visage.pipeline import RefineSettings
 from visage.tests.comfy_models import LEFT_FACE, detector_of, restorer_of
+from visage.tests.node_sockets import loaded
 
 SOCKETS = ("model", "vae", "positive", "negative")
 
@@ -72,12 +73,6 @@ def engines(pack: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[Negative]
     made: list[Negative] = []
     monkeypatch.setattr(visage.nodes.refine, "ComfyRefiner", lambda **given: made.append(Negative(**given)) or made[-1])
     return made
-
-
-def loaded(network: Any, host: Any) -> Any:
-    from visage.nodes.types import LoadedModel
-
-    return LoadedModel(network, host)
 
 
 def a_detector(*boxes: Any) -> Any:

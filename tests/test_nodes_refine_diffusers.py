@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,19 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 from visage.faces.face import Face, Faces
-from visage.tests import comfy_side
 from visage.tests.tiny_diffusers import make, write_checkpoint, write_folder, write_tokenizer
 
 FACE = Face((20.0, 20.0, 44.0, 44.0), 0.9)
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    comfy_side.begin(tmp_path_factory.getbasetemp() / "comfyui")
-    import visage.nodes.refine_diffusers
-
-    asyncio.run(visage.nodes.VisageExtension().on_load())
-    return visage.nodes.refine_diffusers
+def nodes(pack: ModuleType) -> ModuleType:
+    return pack.refine_diffusers
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from visage.faces.face import Face, Faces
 from visage.fields import settings_of
 from visage.pipeline import RestoreSettings
 from visage.tests.comfy_models import LEFT_FACE, detector_of, restorer_of
+from visage.tests.node_sockets import loaded
 from visage.tests.test_embedders import means, onnx_file
 
 ONE = Face(
@@ -32,12 +33,6 @@ FACES = Faces(160, 128, ((ONE, TWO), ()))
 def image(generator: torch.Generator) -> Tensor:
     """Two pictures of 160 x 128 pixels."""
     return torch.rand(2, 128, 160, 3, generator=generator)
-
-
-def loaded(network: Any, host: Any) -> Any:
-    from visage.nodes.types import LoadedModel
-
-    return LoadedModel(network, host)
 
 
 class Means(nn.Module):

@@ -11,10 +11,10 @@ import json
 import os
 import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
-from visage.tests import comfy_side
 
 ROOT = Path(__file__).resolve().parent.parent
 SNAPSHOT = Path(__file__).with_name("node_schemas.json")
@@ -28,13 +28,8 @@ PARAMETERS = ("default", "min", "max", "step", "options", "lazy", "advanced", "f
 
 
 @pytest.fixture(scope="module")
-def schemas(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    comfy_side.begin(tmp_path_factory.getbasetemp() / "comfyui")
-    import visage.nodes
-
-    extension = visage.nodes.VisageExtension()
-    asyncio.run(extension.on_load())
-    nodes: list[Any] = asyncio.run(extension.get_node_list())
+def schemas(pack: ModuleType) -> dict[str, Any]:
+    nodes: list[Any] = asyncio.run(pack.VisageExtension().get_node_list())
     return {schema.node_id: schema for schema in (node.GET_SCHEMA() for node in nodes)}
 
 

@@ -12,20 +12,11 @@ import torch
 from visage.faces.face import Face, Faces
 from visage.faces.selection import SelectSettings
 from visage.fields import build, settings_of
-from visage.tests import comfy_side
 
 DEFAULTS: dict[str, Any] = {setting.name: setting.default for setting in settings_of(SelectSettings)}
 LARGE = Face((-0.5, -0.5, 49.5, 49.5), score=0.8, index=0)
 SMALL = Face((99.5, 9.5, 119.5, 29.5), score=0.9, index=1)
 FACES = Faces(160, 120, ((LARGE, SMALL), (), (dataclasses.replace(SMALL, index=0),)))
-
-
-@pytest.fixture(scope="module")
-def pack(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    comfy_side.begin(tmp_path_factory.getbasetemp() / "comfyui")
-    import visage.nodes
-
-    return visage.nodes
 
 
 def select(pack: ModuleType, faces: Faces = FACES, **changes: Any) -> Any:

@@ -8,19 +8,10 @@ from typing import Any
 import pytest
 import torch
 from visage.faces.face import Face, Faces, numbered
-from visage.tests import comfy_side
 
 IMAGE = torch.rand(2, 120, 160, 3, generator=torch.Generator().manual_seed(1))
 LARGE, SMALL = numbered([Face((-0.5, -0.5, 49.5, 49.5), score=0.8), Face((99.5, 9.5, 119.5, 29.5), score=0.9)])
 FACES = Faces(160, 120, ((LARGE, SMALL), ()))
-
-
-@pytest.fixture(scope="module")
-def pack(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    comfy_side.begin(tmp_path_factory.getbasetemp() / "comfyui")
-    import visage.nodes
-
-    return visage.nodes
 
 
 def picked(pack: ModuleType, choice: str = "", image: torch.Tensor = IMAGE, faces: Faces = FACES) -> Any:

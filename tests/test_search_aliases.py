@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from types import ModuleType
 from typing import Any
 
 import pytest
-from visage.tests import comfy_side
 
 WANTED = {
     "adetailer": {"VisageRefineFaces", "VisageRefineFacesDiffusers", "VisageRestoreFaces", "VisageLoadFaceDetector"},
@@ -19,13 +19,8 @@ WANTED = {
 
 
 @pytest.fixture(scope="module")
-def aliases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    comfy_side.begin(tmp_path_factory.getbasetemp() / "comfyui")
-    import visage.nodes
-
-    extension = visage.nodes.VisageExtension()
-    asyncio.run(extension.on_load())
-    nodes: list[Any] = asyncio.run(extension.get_node_list())
+def aliases(pack: ModuleType) -> dict[str, list[str]]:
+    nodes: list[Any] = asyncio.run(pack.VisageExtension().get_node_list())
     return {schema.node_id: schema.search_aliases for schema in (node.GET_SCHEMA() for node in nodes)}
 
 
