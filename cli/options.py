@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -13,8 +13,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from ..faces.face import Face, Faces
-from ..faces.selection import SkipSettings, reasons_to_skip
+from ..faces.face import Faces
+from ..faces.selection import SkipSettings, without_skipped
 from ..models import builtin
 from ..models.catalogue import Kind, licence_line
 from ..models.detectors import DetectionSettings, Detector, load_detector
@@ -98,13 +98,7 @@ def detection_of(arguments: argparse.Namespace) -> DetectionSettings:
 def faces_of(frames: Tensor, detector: Detector, arguments: argparse.Namespace) -> Faces:
     """The faces of frames ``[B, H, W, 3]`` that are asked for."""
     found = detector.faces_in(frames, detection_of(arguments))
-    settings = settings_from(arguments, SkipSettings)
-
-    def chosen(faces: Sequence[Face]) -> Iterator[Face]:
-        reasons = reasons_to_skip(faces, found.width, found.height, settings)
-        return (face for face, reason in zip(faces, reasons, strict=True) if reason is None)
-
-    return found.with_frames(map(chosen, found.frames))
+    return without_skipped(found, settings_from(arguments, SkipSettings))
 
 
 def host_of(arguments: argparse.Namespace) -> TorchHost:

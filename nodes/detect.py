@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..faces.face import Face, Faces, in_reading_order
-from ..faces.selection import SkipSettings, reasons_to_skip
+from ..faces.face import Faces, in_reading_order
+from ..faces.selection import SkipSettings, without_skipped
 from ..fields import build
 from ..models.detectors import DetectionSettings, Detector
 from . import previews
@@ -80,10 +79,5 @@ class DetectFaces(io.ComfyNode):
 
 def _without_small(faces: Faces, min_size: int) -> Faces:
     """The faces of at least ``min_size`` pixels, numbered anew."""
-    skip = SkipSettings(min_size=min_size)
-
-    def kept(found: Sequence[Face]) -> Iterator[Face]:
-        reasons = reasons_to_skip(found, faces.width, faces.height, skip)
-        return (face for face, reason in zip(found, reasons, strict=True) if reason is None)
-
-    return faces.with_frames(in_reading_order(kept(found)) for found in faces.frames)
+    large = without_skipped(faces, SkipSettings(min_size=min_size))
+    return large.with_frames(map(in_reading_order, large.frames))

@@ -9,7 +9,7 @@ from .picking import PickSettings, pick
 from .picks import box_in_percent, parse_picks
 from .places import parse_places
 from .region import shares_in_region
-from .skipping import SkipSettings, reasons_to_skip
+from .skipping import SkipSettings, reasons_to_skip, without_skipped
 
 __all__ = [
     "Choice",
@@ -29,4 +29,5 @@ __all__ = [
     "pick",
     "reasons_to_skip",
     "shares_in_region",
+    "without_skipped",
 ]

@@ -1,13 +1,13 @@
-"""Which of the detected faces to work on, and why not the others."""
+"""Faces that are skipped for their size, place or number, and why."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ...fields import setting
-from ..face import Face
+from ..face import Face, Faces
 from .sizes import reason_against_size
 
 
@@ -70,3 +70,13 @@ def reasons_to_skip(faces: Sequence[Face], width: int, height: int, settings: Sk
         for index in largest[settings.max_count :]:
             reasons[index] = f"not among the {settings.max_count} largest"
     return reasons
+
+
+def without_skipped(faces: Faces, settings: SkipSettings) -> Faces:
+    """The faces of each frame that are not skipped, with the numbers that they had."""
+
+    def kept(found: Sequence[Face]) -> Iterator[Face]:
+        reasons = reasons_to_skip(found, faces.width, faces.height, settings)
+        return (face for face, reason in zip(found, reasons, strict=True) if reason is None)
+
+    return faces.with_frames(map(kept, faces.frames))
