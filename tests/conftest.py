@@ -1,4 +1,4 @@
-"""What several test modules share: the development data, a seeded generator, the package of nodes."""
+"""What several test modules share: the development data, a seeded generator, the nodes, the command line."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from visage.tests import comfy_side
 from visage.training.data import VARIABLE, data_folder
+
+if TYPE_CHECKING:
+    from visage.models.detectors import Detector
+    from visage.models.host import Host
 
 DATA = data_folder()
 
@@ -49,6 +54,54 @@ def pack(base: Path) -> ModuleType:
 
     asyncio.run(visage.nodes.VisageExtension().on_load())
     return visage.nodes
+
+
+@pytest.fixture(scope="module")
+def photograph(data: Path) -> torch.Tensor:
+    """Six people, ``[332, 500, 3]``."""
+    from visage.cli.images import load_image
+
+    return load_image(data / "photos" / "dlib_faces" / "2008_002470.jpg").pixels
+
+
+@pytest.fixture(scope="session")
+def detector_loaded_once() -> Callable[[Path, Host], Detector]:
+    """As ``load_detector``, but the network of a file is built at its first use only."""
+    from visage.models.detectors import Detector, load_detector
+
+    built: dict[Path, Detector] = {}
+
+    def load(path: Path, host: Host) -> Detector:
+        if path not in built:
+            built[path] = load_detector(path, host)
+        return Detector(built[path].proposer, host)
+
+    return load
+
+
+@pytest.fixture
+def visage(
+    data: Path,
+    tmp_path: Path,
+    upscaler_file: Callable[..., Path],
+    detector_loaded_once: Callable[[Path, Host], Detector],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., int]:
+    """Runs a command with the detector of the development data and a restorer that brightens."""
+    from visage.cli import main, options
+
+    monkeypatch.setenv("COMFYUI_PATH", str(tmp_path / "none"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(options, "load_detector", detector_loaded_once)
+    detector = str(data / "weights" / "yolov8n-face.pt")
+
+    def run(command: str, *arguments: object, restorer: Path | None = None) -> int:
+        given = [command, *map(str, arguments), "--detector", detector, "--device", "cpu"]
+        if command == "restore":
+            given += ["--restorer", str(restorer or upscaler_file(1, 0.2)), "--output", str(tmp_path / "out")]
+        return main(given)
+
+    return run
 
 
 @pytest.fixture(scope="session")

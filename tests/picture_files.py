@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from visage.cli.images import Picture, load_image, save_image
@@ -29,6 +30,11 @@ def store(path: Path, samples: NDArray[np.uint8], **options: object) -> Path:
     if path.suffix == ".webp":
         options = {"lossless": True, "exact": True, **options}
     Image.fromarray(samples).save(path, **options)
+    return path
+
+
+def saved(path: Path, pixels: torch.Tensor) -> Path:
+    save_image(path, Picture(pixels))
     return path
 
 
