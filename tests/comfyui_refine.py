@@ -257,7 +257,7 @@ def test_a_model_for_inpainting_is_told_what_is_masked_in_every_mode(
 
 def test_flux_fill_is_told_what_is_masked_and_models_with_other_inputs_are_not(pack: ModuleType) -> None:
     import comfy.model_base
-    from visage.nodes.refining.engine import _only_fills
+    from visage.nodes.refining.inpainting import only_fills
 
     def model(kind: type, channels: int, keys: tuple[str, ...] = ()) -> Any:
         made = kind.__new__(kind)
@@ -269,9 +269,9 @@ def test_flux_fill_is_told_what_is_masked_and_models_with_other_inputs_are_not(p
 
     flux, wan = comfy.model_base.Flux, comfy.model_base.WAN21
     # Flux, its control models with a picture beside the latent, Fill; videos from a picture.
-    assert [_only_fills(model(flux, channels)) for channels in (16, 32, 96)] == [False, False, True]
-    assert not _only_fills(model(wan, 36))
-    assert not _only_fills(model(comfy.model_base.BaseModel, 33, ("concat_image", "mask_inverted")))
+    assert [only_fills(model(flux, channels)) for channels in (16, 32, 96)] == [False, False, True]
+    assert not only_fills(model(wan, 36))
+    assert not only_fills(model(comfy.model_base.BaseModel, 33, ("concat_image", "mask_inverted")))
 
 
 def test_a_model_that_is_not_for_inpainting_is_refused_that_mode(engine: Any) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import comfy.model_base
 import comfy.sample
 import comfy.samplers
 import torch
@@ -19,6 +18,7 @@ from ..host import ComfyHost
 from . import patches
 from .conditions import Conditioning, Texts
 from .differential import differential
+from .inpainting import only_fills, takes_masks
 from .latents import cell_of, decode, encode, multiple_of
 from .placing import Placing
 from .schedule import levels_of, sampler_of
@@ -164,12 +164,12 @@ class ComfyRefiner:
         """What a model made for inpainting is told: the crop with the masked part grey, and the mask. Without it, it
         would be shown what it is to fill in. Where all is masked there is nothing to tell."""
         model = self._patcher.model
-        if sampling.mode == "inpaint model" and not _takes_masks(model):
+        if sampling.mode == "inpaint model" and not takes_masks(model):
             raise ValueError(
                 f'The mode "inpaint model" needs a checkpoint made for inpainting; this {self.name} is none. Choose '
                 "differential or noise mask."
             )
-        if sampling.mode != "inpaint model" and (sampling.mode == "whole crop" or not _only_fills(model)):
+        if sampling.mode != "inpaint model" and (sampling.mode == "whole crop" or not only_fills(model)):
             return {}
         kept = 1 - work.mask.round()[..., None]
         grey = torch.lerp(torch.full_like(work.pixels, 0.5), work.pixels, kept)
@@ -182,33 +182,3 @@ class ComfyRefiner:
 def _pair(entry: dict[str, Any]) -> list[Any]:
     """One entry of a guider's conditioning as it was before the guider took it over."""
     return [entry.get("cross_attn"), {key: value for key, value in entry.items() if key != "cross_attn"}]
-
-
-def _takes_masks(model: Any) -> bool:
-    """Whether a model has inputs beside its latent for what is masked.
-
-    Kinds of which all models or none have them are told by their class, the others by the channels of their input.
-    """
-    if model.concat_keys:
-        return True
-    if type(model).concat_cond is comfy.model_base.BaseModel.concat_cond:
-        return False
-    channels = _channels(model)
-    return channels is None or channels > model.latent_format.latent_channels
-
-
-def _only_fills(model: Any) -> bool:
-    """Whether a model was made to fill in what is masked and nothing else: inpainting checkpoints of Stable Diffusion,
-    and Flux Fill. What others have inputs for may be something else, such as a control image."""
-    if "masked_image" in model.concat_keys:
-        return True
-    channels = _channels(model) if isinstance(model, comfy.model_base.Flux) else None
-    # The latent, the picture, and more for the mask.
-    return channels is not None and channels > 2 * model.latent_format.latent_channels
-
-
-def _channels(model: Any) -> int | None:
-    """Of the input of a model, where its kind says so."""
-    config = model.model_config.unet_config
-    channels: int | None = config.get("in_channels", config.get("in_dim"))
-    return channels
