@@ -1,4 +1,6 @@
-"""Refining with ComfyUI's own samplers, on a real ComfyUI in a process of its own: ``tests/comfyui_refine.py``."""
+"""Refining with ComfyUI's own samplers, on a real ComfyUI in a process of its own: ``tests/comfyui_refine.py`` and
+``tests/comfyui_prompts.py``.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from visage.tests import comfy_side
 
 
 def test_the_engine_samples_as_comfyui_does_and_changes_nothing_else() -> None:
-    comfy_side.run("comfyui_refine.py", seconds=600)
+    comfy_side.run("comfyui_refine.py", "comfyui_prompts.py", seconds=600)
 
 
 @pytest.mark.skipif(os.environ.get("VISAGE_SLOW") != "1", reason="takes minutes and 8 GB: VISAGE_SLOW=1")
