@@ -18,12 +18,12 @@ from .inputs import Job, Plan
 
 R = TypeVar("R")
 
-# What may come of working on pictures, besides results.
-UNDONE = (ValueError, RuntimeError, MemoryError, InvalidOutputError, RestorationError, RefinementError)
-# What may come of reading one picture.
-UNREAD = (ImageError, MemoryError, RuntimeError)
-# What may come of writing one picture, of drawing on it and of resizing it for that.
-UNWRITTEN = (ImageError, OSError, ValueError, RuntimeError, MemoryError)
+# What working on pictures may raise.
+WORK_ERRORS = (ValueError, RuntimeError, MemoryError, InvalidOutputError, RestorationError, RefinementError)
+# What reading one picture may raise.
+READ_ERRORS = (ImageError, MemoryError, RuntimeError)
+# What writing one picture may raise, with drawing on it and resizing it for that.
+WRITE_ERRORS = (ImageError, OSError, ValueError, RuntimeError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def batches(todo: Plan, size: int, failures: Failures, *, written: bool = True) 
             picture = load_image(job.source)
             if written:
                 check_format(job.source, picture)
-        except UNREAD as error:
+        except READ_ERRORS as error:
             failures.add(job, error)
             continue
         if waiting and picture.pixels.shape != waiting[0][1].pixels.shape:
@@ -131,7 +131,7 @@ def results_of(batch: Batch, work: Callable[[Batch], R], failures: Failures) -> 
     it; those that fail alone, too, are left out and told."""
     try:
         done = work(batch)
-    except UNDONE as error:
+    except WORK_ERRORS as error:
         if len(batch.jobs) == 1:
             failures.add(batch.jobs[0], error)
             return

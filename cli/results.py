@@ -15,7 +15,7 @@ from ..faces.crops import extract, plan_crops
 from ..faces.face import Face
 from ..faces.resizing import resize_frames_to
 from ..pipeline import Outcome, Verb, outcome_reasons, outcome_summary
-from .batches import UNWRITTEN, Batch, Failures, is_done
+from .batches import WRITE_ERRORS, Batch, Failures, is_done
 from .console import say, warn
 from .images import ImageError, Picture, encoded, left_out, save_image
 from .inputs import Job, Plan
@@ -42,7 +42,7 @@ def write_results(
             continue
         try:
             told = write_result(job, picture, frames[index], outcomes[index])
-        except UNWRITTEN as error:
+        except WRITE_ERRORS as error:
             failures.add(job, error)
         else:
             yield told
@@ -85,7 +85,7 @@ def draw(
     """Writes a picture with its faces drawn on it. Whether that could be done."""
     try:
         save_image(job.target, replace(picture, pixels=draw_faces(picture.pixels, faces, captions)))
-    except UNWRITTEN as error:
+    except WRITE_ERRORS as error:
         failures.add(job, error)
         return False
     return True
