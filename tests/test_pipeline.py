@@ -237,6 +237,26 @@ def test_the_hull_of_landmarks_that_are_no_face_is_the_ellipse_of_the_box(frames
     assert not torch.equal(changed[0], changed[2])
 
 
+def test_the_hull_is_as_large_in_the_frame_whatever_the_alignment(frames, brightening, host) -> None:
+    hull = replace(SETTINGS, blend=BlendSettings(colour=0, mask="hull", feather=0.005))
+    like_gpen = copy.copy(brightening)
+    like_gpen.template = GPEN
+    one, other = (
+        restore(frames[:1], Faces(240, 160, ((face(120, 80, 130),),)), restorer, host, hull).changed.sum()
+        for restorer in (brightening, like_gpen)
+    )
+    assert float(other / one) == pytest.approx(1, abs=0.03)
+
+
+def test_each_frame_has_a_region_of_its_own(frames, brightening, host) -> None:
+    region = torch.zeros(2, 160, 240)
+    region[1] = 1
+    one = face(120, 80, 100)
+    done = restore(frames[:2], Faces(240, 160, ((one,), (one,))), brightening, host, SETTINGS, region=region)
+    assert [outcome.action for (outcome,) in done.outcomes] == ["skipped", "restored"]
+    assert torch.equal(done.frames[0], frames[0])
+
+
 class EverySecond:
     """A restorer that gives rubbish for dark crops, and counts its runs."""
 
