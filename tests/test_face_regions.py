@@ -87,6 +87,17 @@ def at(mask: Tensor, point: Point) -> float:
 # What can be chosen
 
 
+def test_grown_regions_end_where_the_crop_of_the_face_does() -> None:
+    face = face_at(100, 100, 90, roll=45)
+    mask = masks_of(frames_of(), face, grow=0.25, feather=0.0)[0]
+    crops = plan_crops([(0, face)], 512, SIZE, SIZE, 1)
+    places = torch.stack(torch.meshgrid(*2 * [torch.arange(SIZE, dtype=torch.float64)], indexing="xy"), -1)
+    seen = apply(crops.matrices[0], places)
+    outside = ((seen < -0.5) | (seen > 511.5)).any(-1)
+    assert float(mask[outside].max()) == 0
+    assert float(mask[~outside].mean()) > 0.7
+
+
 def test_every_region_of_a_parser_can_be_chosen_by_one_name() -> None:
     asked = [build(RegionSettings, only(part)).parsed for part in ParserParts.__dataclass_fields__]
     assert sorted(region for some in asked for region in some) == sorted(set(REGIONS) - {"background"})

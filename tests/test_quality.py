@@ -204,6 +204,13 @@ def test_exposure_is_counted_where_the_mask_is() -> None:
     assert light.brightness == pytest.approx((7 * 0.5 + 1.4 / 3) / 8)
 
 
+def test_noise_around_a_small_face_is_measured(generator: torch.Generator) -> None:
+    frames = 0.5 + 5 / 255 * torch.randn(1, 200, 200, 3, generator=generator)
+    small, large = Face((90.0, 90.0, 110.0, 110.0)), Face((20.0, 20.0, 180.0, 180.0), index=1)
+    ((one, other),) = face_qualities(frames, Faces(200, 200, ((small, large),)))
+    assert one.noise == pytest.approx(other.noise, rel=0.05)
+
+
 def test_order_is_that_of_the_faces_and_alpha_makes_no_difference(
     astronaut: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

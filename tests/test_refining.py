@@ -256,6 +256,21 @@ def test_a_tint_of_the_vae_is_taken_off() -> None:
     assert error(1.0) < error(0.5) < error(0.0)
 
 
+def test_a_few_pixels_of_surroundings_say_nothing_of_the_colour() -> None:
+    """At this dilation 0.7 % of the crop are not repainted; of a crop with more of them a tint is taken off."""
+    frames = picture()
+
+    def tinted(work: Repaint) -> Tensor:
+        return (work.pixels + torch.tensor([0.06, -0.03, 0.02])).clamp(0, 1)
+
+    def refined(dilation: int, colour: float) -> Tensor:
+        how = settings_of(dilation=dilation, crop_factor=2.0, feather=1, noise_feather=1, colour_match=colour)
+        return refine(frames, faces_of(LEFT), Painter(tinted), HOST, how).frames
+
+    assert torch.equal(refined(27, 1.0), refined(27, 0.0))
+    assert not torch.equal(refined(20, 1.0), refined(20, 0.0))
+
+
 def test_what_is_painted_does_not_change_the_colour_it_is_given() -> None:
     """The statistics leave the painted part out: a face painted red stays red."""
     frames = picture()
