@@ -14,6 +14,7 @@ from .images import nothing_changed
 
 # A node is not as tall as a report on many images.
 _LINES = 15
+_NO_FACE = "If there is one, lower confidence, load another detector, or draw its box in Pick Faces."
 
 
 def compare_input() -> io.Input:
@@ -29,8 +30,12 @@ def compare_input() -> io.Input:
 
 
 def outcome_texts(outcomes: Sequence[Sequence[Outcome]], verb: Verb) -> tuple[str, str]:
-    """The report on the faces of each frame, and the line on all of them together: as :func:`report_ui` takes them."""
-    return outcome_report(outcomes, verb), outcome_total(outcomes, verb)
+    """The report on the faces of each frame, and the line on all of them together: as :func:`report_ui` takes them.
+
+    Where there are no faces at all, the report ends with what one may do about it.
+    """
+    report, total = outcome_report(outcomes, verb), outcome_total(outcomes, verb)
+    return (report if any(outcomes) else f"{report}\n{_NO_FACE}"), total
 
 
 def report_ui(text: str, total: str = "") -> ui.PreviewText:
