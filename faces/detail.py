@@ -41,19 +41,41 @@ _LEAST_AREA = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Detail:
-    """What tells which of the frame's own detail a restored crop is given back.
+class Comparison:
+    """Some crops beside what a restorer made of them.
 
     Attributes:
-        given: ``[T, T, 3]`` 0..1, the crop as it was cut out.
-        kept: ``[K, K, 1]`` 0..1, how much of its finest detail the restorer left as it was, area by area.
-        oval: ``[T, T, 1]`` 0..1, the face in the crop.
-        from_given, from_kept: ``[2, 3]`` from pixels of these to pixels of the frame; that of ``oval`` is the first.
+        shown: ``[B, H, W, 3 or more]`` 0..1, the frames that it got the crops from.
+        given: ``[N, T, T, 3]`` 0..1, the crops as cut out of the frames that they are put into. Where these are
+            enlarged, the restorer has not seen them: an upscaler may have drawn there what is not in ``shown``.
+        kept: ``[N, K, K]`` 0..1, from :func:`kept_detail`.
     """
 
+    shown: Tensor
+    given: Tensor
+    kept: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Detail:
+    """What tells which of the frame's own detail a restored crop is given back. The frame is the one that the crop is
+    put into.
+
+    Attributes:
+        shown: ``[H, W, 3 or more]`` 0..1, the frame that the restorer got the crop from: the same, or before it was
+            enlarged.
+        given: ``[T, T, 3]`` 0..1, the crop as cut out of the frame.
+        kept: ``[K, K, 1]`` 0..1, how much of its finest detail the restorer left as it was, area by area.
+        oval: ``[T, T, 1]`` 0..1, the face in the crop.
+        from_shown, from_given, from_kept: ``[2, 3]`` from pixels of these to pixels of the frame; that of ``oval`` is
+            the second.
+    """
+
+    shown: Tensor
     given: Tensor
     kept: Tensor
     oval: Tensor
+    from_shown: Tensor
     from_given: Tensor
     from_kept: Tensor
 
@@ -81,19 +103,20 @@ class Detail:
         lost.mul_((share * kept[..., 0])[..., None])
         return without_blocks(lost, max(round(self._area), _BLOCK * 2))
 
-    def smoothed(self, part: Tensor, made: Tensor, box: PixelBox) -> Tensor:
+    def smoothed(self, made: Tensor, box: PixelBox) -> Tensor:
         """``[h, w, 1]`` 0..1: how much of the frame is to stay beside the face, where its texture was taken for noise.
 
         Noise is everywhere: what was taken of the face itself, half of whose areas are skin, tells how much of it there
-        is. Where much more is gone, and nothing came in its place, it was texture.
+        is. Where much more is gone, and nothing came in its place, it was texture. What an upscaler drew into an
+        enlarged frame was never there to be taken.
 
         Args:
-            part: ``[h, w, 3]``, the frame on the pixels of ``box``.
-            made: ``[h, w, 3]``, the restored crop there.
+            made: ``[h, w, 3]``, the restored crop on the pixels of ``box``.
         """
         left, top, right, bottom = box
         height, width = bottom - top, right - left
-        before, after = _finest(_brightness(part).nan_to_num(0)[None, None]), _finest(_brightness(made)[None, None])
+        shown = view(self.shown[..., :3], self.from_shown, height, width, left=left, top=top)
+        before, after = _finest(_brightness(shown).nan_to_num(0)[None, None]), _finest(_brightness(made)[None, None])
         side = max(self._area, _LEAST_AREA)
         taken, there, left_over = (_in_areas(band.square(), side) for band in (before - after, before, after))
         face = view(self.oval, self.from_given, height, width, "bilinear", border="zero", left=left, top=top)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .crops import Crops
-from .detail import Detail
+from .detail import Comparison, Detail
 from .face import PixelBox, Point
 from .geometry import apply, compose, invert, resize_matrix
 from .masks import ellipse
@@ -91,7 +91,7 @@ class Patch(Place):
         view(self.pixels, self.from_pixels, height, width, self.interpolation, left=left, top=top, out=out)
         if self.detail is not None:
             out.add_(self.detail.lost(part, self.box, self.interpolation)).clamp_(0, 1)
-            out.lerp_(part.to(out.dtype), self.detail.smoothed(part, out, self.box))
+            out.lerp_(part.to(out.dtype), self.detail.smoothed(out, self.box))
 
 
 def lay_out(
@@ -100,8 +100,7 @@ def lay_out(
     pixels: Tensor,
     masks: Tensor,
     region: Tensor | None = None,
-    given: Tensor | None = None,
-    kept: Tensor | None = None,
+    comparison: Comparison | None = None,
 ) -> list[Patch | None]:
     """Makes a patch of each crop: which pixels of its frame it covers, and with what mask.
 
@@ -110,16 +109,14 @@ def lay_out(
         pixels: ``[N, S, S, 3]`` 0..1, of any side ``S``: all of a crop, however fine.
         masks: ``[N, T, T]`` 0..1, of any side ``T``; 0 at the border.
         region: ``[B or 1, h, w]`` 0..1 on the frames at any size: where they may change.
-        given, kept: of :class:`~.detail.Detail` for each crop, or ``None`` where no detail of the frames is kept.
+        comparison: of the crops, or ``None`` where no detail of the frames is kept.
 
     Returns:
         A patch for each crop; ``None`` where it does not reach into its frame.
     """
     back = invert(crops.at_frame_size(frames.shape[2], frames.shape[1]).matrices)
     from_pixels = compose(back, resize_matrix(crops.size / pixels.shape[1]))
-    details: list[Detail] | None = None
-    if given is not None and kept is not None:
-        details = _details(crops, back, given.to(frames.device), kept.to(frames.device))
+    details = None if comparison is None else _details(frames, crops, back, comparison)
     patches: list[Patch | None] = []
     for index, place in enumerate(places_in(frames, crops, masks, region)):
         if place is None:
@@ -137,14 +134,24 @@ def lay_out(
     return patches
 
 
-def _details(crops: Crops, back: Tensor, given: Tensor, kept: Tensor) -> list[Detail]:
+def _details(frames: Tensor, crops: Crops, back: Tensor, comparison: Comparison) -> list[Detail]:
     """For each crop; ``back`` as ``[N, 2, 3]`` from pixels of the crops to pixels of the frames."""
+    shown, given, kept = comparison.shown, comparison.given.to(frames.device), comparison.kept.to(frames.device)
     oval = ellipse(given.shape[1], _OVAL_FEATHER, given.device, crops.template)[..., None]
+    from_shown = resize_matrix(frames.shape[2] / shown.shape[2], frames.shape[1] / shown.shape[1])
     from_given = compose(back, resize_matrix(crops.size / given.shape[1]))
     from_kept = compose(back, resize_matrix(crops.size / kept.shape[1]))
     return [
-        Detail(given[index], kept[index, ..., None], oval, from_given[index], from_kept[index])
-        for index in range(len(crops))
+        Detail(
+            shown=shown[frame].to(frames.device),
+            given=given[index],
+            kept=kept[index, ..., None],
+            oval=oval,
+            from_shown=from_shown,
+            from_given=from_given[index],
+            from_kept=from_kept[index],
+        )
+        for index, frame in enumerate(crops.frame_of)
     ]
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..faces.alignment import are_of_a_face
 from ..faces.colour import match_colour
 from ..faces.crops import Crops, extract, extract_mask, inside_frame
+from ..faces.detail import Comparison
 from ..faces.geometry import apply
 from ..faces.masks import FEATHER, MaskShape, ellipse, hull, soft_square
 from ..faces.memory import duplicate
@@ -138,8 +139,7 @@ def patches_of(
     settings: BlendSettings,
     region: Tensor | None = None,
     parsed: Tensor | None = None,
-    given: Tensor | None = None,
-    kept: Tensor | None = None,
+    comparison: Comparison | None = None,
 ) -> list[Patch | None]:
     """For each new crop ``[N, S, S, 3]`` 0..1 a patch to be blended into ``canvas``, with the mask of the settings;
     ``None`` where it does not reach into its frame.
@@ -148,7 +148,7 @@ def patches_of(
         region: ``[B or 1, H, W]`` 0..1 in frame pixels: where anything may change.
         parsed: ``[N, T, T]`` 0..1 with the side ``T`` of ``crops``, from :func:`~.parsing.parsed_faces`: a limit to the
             mask.
-        given, kept: as :func:`~..faces.paste.lay_out` takes them.
+        comparison: as :func:`~..faces.paste.lay_out` takes it.
     """
     if len(crops) == 0:
         return []
@@ -156,7 +156,7 @@ def patches_of(
     if parsed is not None:
         # The less of the two, as in CodeFormer: no hard edge where hair goes on beyond the crop.
         masks = torch.minimum(masks, parsed)
-    return lay_out(canvas, crops, pixels, masks, region, given, kept)
+    return lay_out(canvas, crops, pixels, masks, region, comparison)
 
 
 def places_beside(canvas: Tensor, crops: Crops, settings: BlendSettings, patches: Sequence[Patch]) -> list[Place]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..faces.alignment import FFHQ, Template
 from ..faces.crops import Crops, check_frames, extract, extract_mask, plan_crops
-from ..faces.detail import kept_detail
+from ..faces.detail import Comparison, kept_detail
 from ..faces.face import Face, Faces
 from ..faces.memory import duplicate
 from ..faces.paste import Patch, Place, blend
@@ -243,13 +243,18 @@ class _Job:
         blending, parsed = self.settings.blend, None
         if self.parser is not None and len(crops):
             parsed = parsed_faces(restored, crops, self.parser, blending.feather, progress)
-        # What fills or colours faces changes them throughout, and an enlarged frame has no detail of its own.
-        keeps = self.canvas.shape == self.frames.shape and self.restorer.task == "restore" and len(crops) > 0
-        kept = kept_detail(given, restored) if keeps else None
         coloured = in_given_colours(restored, given, crops, blending.colour)
+        # What fills or colours faces changes them throughout.
+        keeps = self.restorer.task == "restore" and len(crops) > 0
+        comparison = self._comparison(given, crops, restored) if keeps else None
+        return patches_of(self.canvas, crops, coloured, blending, self.region, parsed, comparison)
+
+    def _comparison(self, given: Tensor, crops: Crops, restored: Tensor) -> Comparison:
+        on_canvas = given
+        if self.canvas is not self.frames:
+            on_canvas = extract(self.canvas, crops.at_frame_size(self.canvas.shape[2], self.canvas.shape[1]))
         # In half the bytes, to a sixteenth of a level of 255: all crops of a frame are there at once.
-        before = given.half() if keeps else None
-        return patches_of(self.canvas, crops, coloured, blending, self.region, parsed, before, kept)
+        return Comparison(self.frames, on_canvas.half(), kept_detail(given, restored))
 
     def _out_of_reach(self, crops: Crops) -> tuple[list[str | None], Tensor | None]:
         """Why a crop is left alone of which nothing is in the region, and for a restorer that fills what is hidden in

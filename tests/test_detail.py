@@ -12,6 +12,7 @@ from torch import Tensor
 from visage.faces.alignment import FFHQ
 from visage.faces.detail import kept_detail
 from visage.faces.face import Face, Faces
+from visage.faces.resizing import resize_frames
 from visage.models.host import TorchHost
 from visage.models.restorers import Restorer
 from visage.models.restorers.network import Architecture, Network
@@ -45,11 +46,13 @@ def portrait() -> Tensor:
     return grown[None].contiguous()
 
 
-def restored(frames: Tensor, change: Callable[[Tensor], Tensor], degrees: float = 0) -> Tensor:
-    """``[H, W, 3]``: the frame after a network that does this to crops ``[N, 3, 512, 512]``."""
+def restored(
+    frames: Tensor, change: Callable[[Tensor], Tensor], degrees: float = 0, background: Tensor | None = None
+) -> Tensor:
+    """``[H, W, 3]``: the frame, or its background, after a network that does this to crops ``[N, 3, 512, 512]``."""
     kind = Architecture("changing", lambda module, images, options: change(images), False, 512, False, 100, False)
     restorer = Restorer(Network("changing", torch.nn.Conv2d(1, 1, 1), kind, 1), HOST)
-    return restore(frames, Faces(SIDE, SIDE, ((face(degrees),),)), restorer, HOST, SETTINGS).frames[0]
+    return restore(frames, Faces(SIDE, SIDE, ((face(degrees),),)), restorer, HOST, SETTINGS, background).frames[0]
 
 
 def unchanged(crops: Tensor) -> Tensor:
@@ -169,6 +172,43 @@ def test_in_the_face_texture_is_the_restorers_own(leaves: Tensor) -> None:
     part = slice(440, 460), slice(440, 460)
     striped[0][part] += torch.tensor([0.2, 0.2, -0.2, -0.2]).repeat(5)[:, None]
     assert error(restored(striped, blurred), striped[0], part) > 20
+
+
+def enlarged(part: tuple[slice, slice], factor: int) -> tuple[slice, slice]:
+    """The same part of a frame of so many times the size."""
+    rows, columns = (slice(factor * along.start, factor * along.stop) for along in part)
+    return rows, columns
+
+
+@pytest.mark.parametrize("degrees", [0, 20])
+def test_what_a_crop_cannot_hold_is_not_lost_of_an_enlarged_frame(portrait: Tensor, degrees: float) -> None:
+    large, part = resize_frames(portrait, 2).clone(), enlarged((slice(520, 640), slice(330, 570)), 2)
+    large[0][part] += torch.tensor([0.08, -0.08]).repeat(120)[:, None, None]
+    assert error(restored(portrait, unchanged, degrees, large), large[0], part) < 4
+    assert error(restored(portrait, blurred, degrees, large), large[0], part) > 15
+
+
+@pytest.mark.parametrize("degrees", [0, 20])
+def test_texture_beside_the_face_is_not_smoothed_in_an_enlarged_frame(leaves: Tensor, degrees: float) -> None:
+    large, inner = resize_frames(leaves, 2), enlarged((slice(200, 660), slice(135, 155)), 2)
+    assert error(restored(leaves, blurred, degrees, large), large[0], inner) < 10
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+@pytest.mark.parametrize("change", [unchanged, blurred])
+def test_what_an_upscaler_drew_does_not_replace_what_a_crop_holds(
+    portrait: Tensor, factor: int, change: Callable[[Tensor], Tensor]
+) -> None:
+    plain = torch.full_like(portrait, 0.5)
+    drawn = resize_frames(plain, factor).clone()
+    stripes = torch.tensor([0.2, -0.2]).repeat_interleave(8 * factor).repeat(SIDE)[:, None, None]
+    for part in (LEFT, BESIDE):
+        rows, columns = enlarged(part, factor)
+        drawn[0, rows, columns] += stripes[: rows.stop - rows.start]
+    done = restored(plain, change, background=drawn)
+    for part in (LEFT, (slice(200, 660), slice(135, 155))):
+        # The stripes are of 51 levels.
+        assert float((done[enlarged(part, factor)] - 0.5).abs().mean()) * 255 < 15
 
 
 def blocky(plain: Tensor, shift: int) -> Tensor:
