@@ -24,6 +24,8 @@ _AREA = 16
 # Of an area is nothing kept where the restorer changed this share of the energy of its finest band, and all where it
 # changed none.
 _CHANGED = 0.15
+# Where an upscaler changed that much of it, its finer detail is not the picture's: grain of scans, drawn as texture.
+_REDRAWN = 1.0
 # Energy of a band that is as good as none: about a quarter of a level of 255, squared.
 _NOTHING = 1e-6
 # Spread of what a sharp face of 1024 pixels loses, at most, if it has no noise.
@@ -48,7 +50,7 @@ class Comparison:
         shown: ``[B, H, W, 3 or more]`` 0..1, the frames that it got the crops from.
         given: ``[N, T, T, 3]`` 0..1, the crops as cut out of the frames that they are put into. Where these are
             enlarged, the restorer has not seen them: an upscaler may have drawn there what is not in ``shown``.
-        kept: ``[N, K, K]`` 0..1, from :func:`kept_detail`.
+        kept: ``[N, K, K]`` 0..1, from :func:`kept_detail`, for enlarged frames times :func:`trusted_detail`.
     """
 
     shown: Tensor
@@ -144,12 +146,30 @@ def kept_detail(given: Tensor, restored: Tensor) -> Tensor:
     Returns:
         ``[N, K, K]`` 0..1, area by area.
     """
-    before, after = _brightness(given)[:, None], _brightness(restored)[:, None]
+    return (1 - _changed(given, restored) / _CHANGED).clamp_(0, 1)
+
+
+def trusted_detail(given: Tensor, enlarged: Tensor) -> Tensor:
+    """How much of its finer detail an enlarged frame may give back, by what enlarging did to the finest of its crops.
+
+    Args:
+        given: ``[N, T, T, 3]`` 0..1.
+        enlarged: ``[N, T, T, 3]`` 0..1, the same crops of the enlarged frame.
+
+    Returns:
+        ``[N, K, K]`` 0..1, area by area.
+    """
+    return (1 - _changed(given, enlarged) / _REDRAWN).clamp_(0, 1)
+
+
+def _changed(given: Tensor, made: Tensor) -> Tensor:
+    """``[N, K, K]``: energy of the change of the finest band, in shares of that of the band as it was, area by area."""
+    before, after = _brightness(given)[:, None], _brightness(made)[:, None]
     if after.shape != before.shape:
         after = F.interpolate(after, before.shape[2:], mode="area")
     before, after = _finest(before), _finest(after)
     changed = _in_areas((after - before).square(), _AREA) / (_in_areas(before.square(), _AREA) + _NOTHING)
-    return (1 - changed / _CHANGED).clamp_(0, 1)[:, 0]
+    return changed[:, 0]
 
 
 def _brightness(images: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..faces.alignment import FFHQ, Template
 from ..faces.crops import Crops, check_frames, extract, extract_mask, plan_crops
-from ..faces.detail import Comparison, kept_detail
+from ..faces.detail import Comparison, kept_detail, trusted_detail
 from ..faces.face import Face, Faces
 from ..faces.memory import duplicate
 from ..faces.paste import Patch, Place, blend
@@ -250,11 +250,12 @@ class _Job:
         return patches_of(self.canvas, crops, coloured, blending, self.region, parsed, comparison)
 
     def _comparison(self, given: Tensor, crops: Crops, restored: Tensor) -> Comparison:
-        on_canvas = given
+        seen, kept = given, kept_detail(given, restored)
         if self.canvas is not self.frames:
-            on_canvas = extract(self.canvas, crops.at_frame_size(self.canvas.shape[2], self.canvas.shape[1]))
+            seen = extract(self.canvas, crops.at_frame_size(self.canvas.shape[2], self.canvas.shape[1]))
+            kept = kept * trusted_detail(given, seen.to(given.device))
         # In half the bytes, to a sixteenth of a level of 255: all crops of a frame are there at once.
-        return Comparison(self.frames, on_canvas.half(), kept_detail(given, restored))
+        return Comparison(self.frames, seen.half(), kept)
 
     def _out_of_reach(self, crops: Crops) -> tuple[list[str | None], Tensor | None]:
         """Why a crop is left alone of which nothing is in the region, and for a restorer that fills what is hidden in
