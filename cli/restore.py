@@ -27,7 +27,18 @@ from .running import work_through
 from .setting_options import add_settings, number, settings_from
 
 # Those that say which faces are meant are among the options that commands share.
-_SETTINGS = ("fidelity", "strength", "colour_match", "mask_shape", "feather", "alignment", "steps", "seed", "adain")
+_SETTINGS = (
+    "fidelity",
+    "strength",
+    "colour_match",
+    "grain",
+    "mask_shape",
+    "feather",
+    "alignment",
+    "steps",
+    "seed",
+    "adain",
+)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .face import PixelBox
+from .grain import grain_taken
 from .sampling import Interpolation, view
+from .texture import brightness, in_areas, median
 
 # Side in pixels of the crop of the areas that are compared.
 _AREA = 16
@@ -51,11 +53,13 @@ class Comparison:
         given: ``[N, T, T, 3]`` 0..1, the crops as cut out of the frames that they are put into. Where these are
             enlarged, the restorer has not seen them: an upscaler may have drawn there what is not in ``shown``.
         kept: ``[N, K, K]`` 0..1, from :func:`kept_detail`, for enlarged frames times :func:`trusted_detail`.
+        grain: how much of the grain of the frames is to stay on the faces, 0..1.
     """
 
     shown: Tensor
     given: Tensor
     kept: Tensor
+    grain: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,14 +73,16 @@ class Detail:
         given: ``[T, T, 3]`` 0..1, the crop as cut out of the frame.
         kept: ``[K, K, 1]`` 0..1, how much of its finest detail the restorer left as it was, area by area.
         oval: ``[T, T, 1]`` 0..1, the face in the crop.
-        from_shown, from_given, from_kept: ``[2, 3]`` from pixels of these to pixels of the frame; that of ``oval`` is
-            the second.
+        grainy: ``[T, T, 1]`` 0..1, how much of the frame's grain is to stay.
+        from_shown, from_given, from_kept: ``[2, 3]`` from pixels of these to pixels of the frame; that of ``oval`` and
+            ``grainy`` is the second.
     """
 
     shown: Tensor
     given: Tensor
     kept: Tensor
     oval: Tensor
+    grainy: Tensor
     from_shown: Tensor
     from_given: Tensor
     from_kept: Tensor
@@ -94,11 +100,11 @@ class Detail:
         height, width = bottom - top, right - left
         seen = view(self.given, self.from_given, height, width, interpolation, left=left, top=top)
         lost = (part - seen).nan_to_num_(0)
-        brightness = _brightness(lost)
+        grey = brightness(lost)
         every = max(1, min(height, width) // 256)
-        noise = brightness[::every, ::every].abs().median() * _NORMAL
+        noise = grey[::every, ::every].abs().median() * _NORMAL
         beyond = (noise.square() - _QUIET**2).clamp_min(0)
-        energy = _in_areas(brightness.square()[None, None], self._area)
+        energy = in_areas(grey.square()[None, None], self._area)
         share = ((energy - _MARGIN * beyond) / energy.clamp_min(torch.finfo(energy.dtype).tiny)).clamp_(0, 1)
         share = F.interpolate(share, (height, width), mode="bilinear")[0, 0]
         kept = view(self.kept, self.from_kept, height, width, "bilinear", left=left, top=top)
@@ -118,16 +124,30 @@ class Detail:
         left, top, right, bottom = box
         height, width = bottom - top, right - left
         shown = view(self.shown[..., :3], self.from_shown, height, width, left=left, top=top)
-        before, after = _finest(_brightness(shown).nan_to_num(0)[None, None]), _finest(_brightness(made)[None, None])
+        before, after = _finest(brightness(shown).nan_to_num(0)[None, None]), _finest(brightness(made)[None, None])
         side = max(self._area, _LEAST_AREA)
-        taken, there, left_over = (_in_areas(band.square(), side) for band in (before - after, before, after))
+        taken, there, left_over = (in_areas(band.square(), side) for band in (before - after, before, after))
         face = view(self.oval, self.from_given, height, width, "bilinear", border="zero", left=left, top=top)
-        noise = _MARGIN * _median(taken, _in_areas(face[None, None, ..., 0], side) > 0.9)
+        noise = _MARGIN * median(taken, in_areas(face[None, None, ..., 0], side) > 0.9)
         texture = (1 - noise / taken.clamp_min(_NOTHING)).clamp_(0, 1)
         gone = 1 - left_over / there.clamp_min(_NOTHING)
         share = texture * ((gone - _GONE) / _MORE_GONE).clamp_(0, 1)
         share = F.interpolate(share, (height, width), mode="bilinear")[0, 0]
         return share[..., None] * (1 - face)
+
+    def grain(self, part: Tensor, made: Tensor, box: PixelBox) -> Tensor:
+        """``[h, w, 3]``: what is to be added to the restored crop for the grain of the frame.
+
+        Args:
+            part: ``[h, w, 3]``, the frame on the pixels of ``box``.
+            made: ``[h, w, 3]``, the restored crop there.
+        """
+        left, top, right, bottom = box
+        size = bottom - top, right - left
+        face = view(self.oval, self.from_given, *size, "bilinear", border="zero", left=left, top=top)[..., 0]
+        stays = view(self.grainy, self.from_given, *size, "bilinear", left=left, top=top)
+        enlarged = float(self.from_shown[0, 0])
+        return grain_taken(part, made, face, max(1, enlarged, self._area / _AREA)) * stays
 
     @property
     def _area(self) -> float:
@@ -164,18 +184,12 @@ def trusted_detail(given: Tensor, enlarged: Tensor) -> Tensor:
 
 def _changed(given: Tensor, made: Tensor) -> Tensor:
     """``[N, K, K]``: energy of the change of the finest band, in shares of that of the band as it was, area by area."""
-    before, after = _brightness(given)[:, None], _brightness(made)[:, None]
+    before, after = brightness(given)[:, None], brightness(made)[:, None]
     if after.shape != before.shape:
         after = F.interpolate(after, before.shape[2:], mode="area")
     before, after = _finest(before), _finest(after)
-    changed = _in_areas((after - before).square(), _AREA) / (_in_areas(before.square(), _AREA) + _NOTHING)
+    changed = in_areas((after - before).square(), _AREA) / (in_areas(before.square(), _AREA) + _NOTHING)
     return changed[:, 0]
-
-
-def _brightness(images: Tensor) -> Tensor:
-    """``[..., H, W]``: the mean of red, green and blue, on the CPU in a third of the time of ``Tensor.mean``."""
-    red, green, blue = images.unbind(-1)
-    return (red + green).add_(blue).div_(3)
 
 
 def without_blocks(lost: Tensor, side: int) -> Tensor:
@@ -184,10 +198,10 @@ def without_blocks(lost: Tensor, side: int) -> Tensor:
 
     The picture may have been cut since it was compressed, so the borders are looked for: they are where most is lost.
     """
-    brightness = _brightness(lost)
-    if min(brightness.shape) < 2 * _BLOCK:
+    grey = brightness(lost)
+    if min(grey.shape) < 2 * _BLOCK:
         return lost
-    size = brightness.abs().sqrt_()
+    size = grey.abs().sqrt_()
     (across, column), (down, row) = _unevenness(size.mean(0)), _unevenness(size.mean(1))
     shown = (((across + down) / 2 - _UNEVEN) / _MORE_UNEVEN).clamp_(0, 1)
     # A GPU is not asked: its answer would have to be waited for.
@@ -195,13 +209,13 @@ def without_blocks(lost: Tensor, side: int) -> Tensor:
         return lost
     x, y = (torch.arange(length, device=lost.device) for length in (lost.shape[1], lost.shape[0]))
     border = (((x - column) % _BLOCK < 2) | ((y - row) % _BLOCK < 2)[:, None]).to(lost.dtype)
-    energy = brightness.square()
+    energy = grey.square()
     beside, within = (
-        _in_areas((energy * chosen)[None, None], side) / _in_areas(chosen[None, None], side)
+        in_areas((energy * chosen)[None, None], side) / in_areas(chosen[None, None], side)
         for chosen in (border, 1 - border)
     )
     excess = 1 - (within / beside.clamp_min(torch.finfo(beside.dtype).tiny)).clamp_(0, 1).sqrt_()
-    excess = F.interpolate(excess, brightness.shape, mode="bilinear")[0, 0]
+    excess = F.interpolate(excess, grey.shape, mode="bilinear")[0, 0]
     return lost * (1 - excess * border * shown)[..., None]
 
 
@@ -213,12 +227,6 @@ def _unevenness(sizes: Tensor) -> tuple[Tensor, Tensor]:
     most, first = pairs.max(0)
     others = (places.sum() - most) / (_BLOCK - 2)
     return most / 2 / others.clamp_min(torch.finfo(others.dtype).tiny) - 1, first
-
-
-def _median(values: Tensor, chosen: Tensor) -> Tensor:
-    """Of the chosen values, without a look at how many these are; infinite where there are none."""
-    ranked = values.where(chosen, math.inf).flatten().sort().values
-    return ranked.take((chosen.sum() - 1).clamp_min(0) // 2)
 
 
 def _finest(images: Tensor) -> Tensor:
@@ -235,9 +243,3 @@ def _sum_around(images: Tensor) -> Tensor:
         for left in range(3):
             total += padded[..., top : top + height, left : left + width]
     return total
-
-
-def _in_areas(values: Tensor, side: float) -> Tensor:
-    """Means of ``[N, 1, H, W]`` over squares of three times that side, one around every square of that side."""
-    step = max(1, min(round(side), *values.shape[2:]))
-    return F.avg_pool2d(F.avg_pool2d(values, step), 3, stride=1, padding=1, count_include_pad=False)

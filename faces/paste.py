@@ -17,6 +17,7 @@ from .crops import Crops
 from .detail import Comparison, Detail
 from .face import PixelBox, Point
 from .geometry import apply, compose, invert, resize_matrix
+from .grain import grain_mask
 from .masks import ellipse
 from .sampling import Interpolation, view
 
@@ -92,6 +93,7 @@ class Patch(Place):
         if self.detail is not None:
             out.add_(self.detail.lost(part, self.box, self.interpolation)).clamp_(0, 1)
             out.lerp_(part.to(out.dtype), self.detail.smoothed(out, self.box))
+            out.add_(self.detail.grain(part, out, self.box)).clamp_(0, 1)
 
 
 def lay_out(
@@ -138,6 +140,7 @@ def _details(frames: Tensor, crops: Crops, back: Tensor, comparison: Comparison)
     """For each crop; ``back`` as ``[N, 2, 3]`` from pixels of the crops to pixels of the frames."""
     shown, given, kept = comparison.shown, comparison.given.to(frames.device), comparison.kept.to(frames.device)
     oval = ellipse(given.shape[1], _OVAL_FEATHER, given.device, crops.template)[..., None]
+    grainy = grain_mask(given.shape[1], comparison.grain, given.device)[..., None]
     from_shown = resize_matrix(frames.shape[2] / shown.shape[2], frames.shape[1] / shown.shape[1])
     from_given = compose(back, resize_matrix(crops.size / given.shape[1]))
     from_kept = compose(back, resize_matrix(crops.size / kept.shape[1]))
@@ -147,6 +150,7 @@ def _details(frames: Tensor, crops: Crops, back: Tensor, comparison: Comparison)
             given=given[index],
             kept=kept[index, ..., None],
             oval=oval,
+            grainy=grainy,
             from_shown=from_shown,
             from_given=from_given[index],
             from_kept=from_kept[index],

@@ -32,7 +32,7 @@ _FIRST = (
     "max_faces",
     "only_center",
 )
-_LAST = ("steps", "seed", "adain")
+_LAST = ("steps", "seed", "adain", "grain")
 
 
 class RestoreFaces(io.ComfyNode):

@@ -255,7 +255,7 @@ class _Job:
             seen = extract(self.canvas, crops.at_frame_size(self.canvas.shape[2], self.canvas.shape[1]))
             kept = kept * trusted_detail(given, seen.to(given.device))
         # In half the bytes, to a sixteenth of a level of 255: all crops of a frame are there at once.
-        return Comparison(self.frames, seen.half(), kept)
+        return Comparison(self.frames, seen.half(), kept, self.settings.grain)
 
     def _out_of_reach(self, crops: Crops) -> tuple[list[str | None], Tensor | None]:
         """Why a crop is left alone of which nothing is in the region, and for a restorer that fills what is hidden in

@@ -411,7 +411,7 @@ def kept_and_restored(
     frames = torch.rand(1, SIZE, SIZE, 3, generator=torch.Generator().manual_seed(3)) * 0.6
     faces = Faces(SIZE, SIZE, ((face_at(80, 100, 110, 12), face_at(130, 110, 130, -8, 1)),))
     restorer = load_restorer(make(2, 0.2), HOST)
-    return frames, restore(frames, faces, restorer, HOST, RestoreSettings(), background, region)
+    return frames, restore(frames, faces, restorer, HOST, RestoreSettings(grain=0), background, region)
 
 
 @pytest.mark.parametrize("feather", [0.0, 0.01])

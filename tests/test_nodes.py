@@ -107,7 +107,7 @@ def test_no_memory_for_a_single_picture_is_an_error(pack: ModuleType, image: Ten
 
 def test_restored_faces_change_and_nothing_else_does(pack: ModuleType, image: Tensor) -> None:
     restored, mask, _ = pack.RestoreFaces.execute(
-        image, **DEFAULTS, restorer=a_restorer(), detector=a_detector()
+        image, **DEFAULTS, grain=0.0, restorer=a_restorer(), detector=a_detector()
     ).result
     assert restored.shape == image.shape
     assert mask.shape == image.shape[:3]
@@ -117,6 +117,17 @@ def test_restored_faces_change_and_nothing_else_does(pack: ModuleType, image: Te
     # Through the crop and back a pixel of noise is blurred; the negative of grey noise is far from the noise.
     assert float((restored[centre] - (1 - image[centre])).abs().mean()) < 0.1
     assert float((mask == 0).float().mean()) > 0.5
+
+
+def test_as_much_grain_stays_on_faces_as_the_widget_says(pack: ModuleType, image: Tensor) -> None:
+    centre = (slice(None), slice(60, 70), slice(35, 45))
+
+    def likeness(**grain: float) -> float:
+        inputs = DEFAULTS | grain | {"restorer": a_restorer(), "detector": a_detector()}
+        restored = pack.RestoreFaces.execute(image, **inputs).result[0]
+        return float(((restored[centre] - 0.5) * (image[centre] - 0.5)).mean())
+
+    assert likeness(grain=0.0) < likeness() < likeness(grain=1.0)
 
 
 def test_connected_faces_win_over_the_detector(pack: ModuleType, image: Tensor) -> None:
