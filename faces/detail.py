@@ -146,8 +146,7 @@ class Detail:
         size = bottom - top, right - left
         face = view(self.oval, self.from_given, *size, "bilinear", border="zero", left=left, top=top)[..., 0]
         stays = view(self.grainy, self.from_given, *size, "bilinear", left=left, top=top)
-        enlarged = float(self.from_shown[0, 0])
-        return grain_taken(part, made, face, max(1, enlarged, self._area / _AREA)) * stays
+        return grain_taken(part, made, face, self._area / _AREA, float(self.from_shown[0, 0])) * stays
 
     @property
     def _area(self) -> float:

@@ -13,8 +13,11 @@ from torch import Tensor
 from .masks import soft_square
 from .texture import brightness, in_areas, median
 
-# How far the mean reaches that grain is what differs from it, and the side of the areas in which it is looked for.
-_REACH, _AREA = 3, 16
+# How far the mean reaches that grain is what differs from it: in pixels of the frame, of the crop, or of the picture
+# before it was enlarged, whichever are the largest.
+_REACH = 3
+# Side in pixels of the crop of the areas in which it is looked for.
+_AREA = 16
 # How far grain lies from that mean at most, in its standard deviations: what lies farther is a line that was redrawn.
 _MOST = 3
 # Standard deviations to median deviations of normal noise.
@@ -34,7 +37,7 @@ def grain_mask(size: int, amount: float, device: torch.device | str = "cpu") -> 
     return 1 - (1 - amount) * soft_square(size, _EDGE, device)
 
 
-def grain_taken(before: Tensor, after: Tensor, face: Tensor, unit: float) -> Tensor:
+def grain_taken(before: Tensor, after: Tensor, face: Tensor, scale: float, enlarged: float = 1) -> Tensor:
     """``[h, w, 3]``: what is to be added to ``after`` for the grain that ``before`` has.
 
     As much as is missing: where ``after`` has fine texture of its own, of that strength or more, nothing is added.
@@ -42,10 +45,10 @@ def grain_taken(before: Tensor, after: Tensor, face: Tensor, unit: float) -> Ten
     Args:
         before, after: ``[h, w, 3]`` 0..1, part of a frame and what it is to become.
         face: ``[h, w]`` 0..1. What was taken there, half of which is skin, tells how strong the grain is.
-        unit: pixels of the frame in one of the crop, or in one of the picture before it was enlarged: the larger, and
-            1 at least.
+        scale: pixels of the frame in one of the crop.
+        enlarged: how many times the picture was enlarged.
     """
-    reach = round(_REACH * unit)
+    reach = round(_REACH * max(1, enlarged, scale))
     given = before.movedim(-1, 0).contiguous()
     # Beside the crop the frame may hold what is no number.
     taken = _fine((given - after.movedim(-1, 0)).nan_to_num_(0), reach)
@@ -55,7 +58,7 @@ def grain_taken(before: Tensor, after: Tensor, face: Tensor, unit: float) -> Ten
     few = slice(None, None, every)
     usual = median(lost[few, few].abs(), face[few, few] > 0.9).nan_to_num(posinf=0)
     most = _MOST * _NORMAL * usual
-    had, has = (in_areas(band.square()[None, None], _AREA * unit) for band in (there, there - lost))
+    had, has = (in_areas(band.square()[None, None], max(_AREA * scale, 2 * reach)) for band in (there, there - lost))
     missing = (1 - has / had.clamp_min(_NOTHING)).clamp_(0, 1).sqrt_()
     share = F.interpolate(missing, lost.shape, mode="bilinear")[0, 0]
     share.mul_((most / lost.abs().clamp_min_(_NOTHING)).clamp_(max=1))
