@@ -357,6 +357,19 @@ def test_a_workflow_that_is_dropped_is_seen_beside_the_bars_of_the_page(page: Br
     page.picture("10-dropped")
 
 
+def test_a_graph_that_was_saved_before_there_was_a_widget_gets_its_default(page: Browser) -> None:
+    graph = json.loads((ROOT / "workflows" / "restore_portrait.json").read_text(encoding="utf-8"))
+    (saved,) = (node for node in graph["nodes"] if node["type"] == RESTORER)
+    saved["widgets_values"] = [0.7, *saved["widgets_values"][1:-1]]
+    code = """
+        const value = (name) => app.rootGraph.nodes
+          .find((node) => node.type === arguments[1])
+          .widgets.find((widget) => widget.name === name).value;
+        return app.loadGraphData(arguments[0]).then(() => ["fidelity", "adain", "grain"].map(value));
+    """
+    assert page.script(code, graph, RESTORER) == [0.7, True, 0.25]
+
+
 def test_every_node_of_the_pack_is_drawn(page: Browser) -> None:
     page.script("return app.extensionManager.setting.set('Comfy.RightSidePanel.IsOpen', false)")
     Graph(page).new()
