@@ -13,6 +13,7 @@ from torch import Tensor
 from visage.faces.face import Face, Faces
 from visage.fields import build, settings_of
 from visage.pipeline import RegionSettings
+from visage.tests import node_sockets
 from visage.tests.comfy_models import restorer_of
 from visage.tests.parser_models import parser_of
 from visage.tests.test_face_regions import face_at
@@ -144,17 +145,7 @@ def test_what_is_kept_comes_out_of_restore_faces_bit_by_bit(pack: ModuleType, im
     keep = {"face_oval": False, "eye_area": True, "invert": True, "grow": 0.03}
     (region,) = run(pack, image, **keep).result
     assert int((region == 0).sum()) > 50
-    restore = {
-        "fidelity": 0.5,
-        "strength": 1.0,
-        "colour_match": 1.0,
-        "mask_shape": "square",
-        "feather": 0.015,
-        "min_face": 0,
-        "max_faces": 0,
-        "only_center": False,
-        "confidence": 0.5,
-    }
+    restore = node_sockets.DEFAULTS | {"colour_match": 1.0}
     done = pack.RestoreFaces.execute(image, **restore, restorer=loaded(restorer_of), faces=FACES, region=region).result
     restored, changed = done[0], done[1]
     assert torch.equal(restored[region == 0], image[region == 0])
