@@ -88,4 +88,5 @@ _WANTED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         "points (x, y) of finite numbers in a tuple, or None",
     ),
     "index": (_is_index, "a whole number from 0 on"),
+    "track": (lambda track: track is None or _is_index(track), "a whole number from 0 on, or None"),
 }

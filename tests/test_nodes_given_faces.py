@@ -119,7 +119,7 @@ def test_every_node_looks_at_the_faces_it_is_given(pack: ModuleType, generator: 
     sound = Faces(160, 128, ((FIRST,),))
     wrong = Faces(160, 128, ((replace(FIRST, score=None),),))
     found = with_faces(pack)
-    assert len(found) == 10
+    assert len(found) == 11
     for node, socket in found:
         known = {entry.id for entry in node.GET_SCHEMA().inputs}
         rest = {"image": image} if "image" in known else {}
