@@ -140,7 +140,8 @@ def plan_frame(
             continue
         roll = roll_of_face(face) if face.roll is None else face.roll
         window = plan_window(frame, face.box, roll, faces.width, faces.height, settings.window, refiner.multiple)
-        own = first if texts.seeds == "all the same" else (first + face.index) % SEEDS
+        number = face.index if face.track is None else face.track
+        own = first if texts.seeds == "all the same" else (first + number) % SEEDS
         seed = own if prompt.seed is None else prompt.seed
         works.append(Work(window, (position,), (face,), prompt.text, negative.text, seed, denoise))
     if works and settings.edge.merges:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import assume, given
@@ -88,6 +89,23 @@ def test_random_order_hands_out_every_prompt_before_any_comes_again() -> None:
     assert all(set(each[:3]) == set(each[3:6]) == set(each[6:]) == {"1", "2", "3"} for each in seen)
     assert len({each[:3] for each in seen}) == 6
     assert any(each[:3] != each[3:6] for each in seen)
+
+
+def test_prompts_keep_to_the_people_of_a_video() -> None:
+    """The first of three has left the picture: nobody gets the prompt that was hers, nor the draws."""
+    all_three = [replace(face, track=place) for place, face in enumerate(GROUP)]
+    for text in (
+        "one [SEP] two [SEP] three",
+        "[RND] one [SEP] two [SEP] three [SEP] four",
+        "{a|b|c|d|e|f|g} [SEP:R] {a|b|c}",
+    ):
+        before = prompts_for(text, all_three, 5, NONE)
+        assert prompts_for(text, all_three[1:], 5, NONE) == before[1:]
+        assert prompts_for(text, all_three[::-1], 5, NONE) == before[::-1]
+    assert texts("one [SEP] [STOP] [SEP] three", all_three[1:]) == [None, None]
+    assert texts("one [SEP] two", all_three[2:]) == ["two"]
+    # An order that was asked for is that of each picture.
+    assert texts("[LR] one [SEP] two", all_three[1:]) == ["one", "two"]
 
 
 def test_seeds_belong_to_the_prompt_that_follows() -> None:

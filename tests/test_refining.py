@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -138,6 +138,14 @@ def test_each_face_has_its_own_seed_and_the_same_again() -> None:
     assert seeds(seeds="all the same") == [2**64 - 1] * 2
     assert len(set(seeds(cycles=3))) == 6
     assert seeds(prompt="a [SEP:9] b") == [2**64 - 1, 9]
+
+
+def test_people_of_a_video_keep_their_seeds() -> None:
+    painter = Painter()
+    one, other = (replace(face, track=place) for place, face in enumerate(faces_of(LEFT, RIGHT).frames[0]))
+    frames = Faces(240, 200, ((one, other), (replace(other, index=0),)))
+    refine(picture(2), frames, painter, HOST, settings_of(seed=5))
+    assert [work.seed for work in painter.works] == [5, 6, 6]
 
 
 def test_every_choice_of_seeds_does_something() -> None:

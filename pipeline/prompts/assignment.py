@@ -35,7 +35,7 @@ def prompts_for(
     Args:
         text: in the language of docs/prompts.md.
         faces: of one frame.
-        seed: of all that is drawn by lot; each face draws with ``seed`` plus its place in ``faces``.
+        seed: of all that is drawn by lot; each face draws with ``seed`` plus its place in ``faces``, or its track.
         wildcards: the files for ``__name__``.
         base: the prompt that the model has anyway: what an empty prompt gives and ``[PROMPT]`` stands for. It is put
             in as it is, nothing in it is drawn or read as a tag. ``None`` where it is no text: an empty prompt then
@@ -53,15 +53,16 @@ def prompts_for(
 
     prompts: list[FacePrompt] = []
     for place, segments in enumerate(handed):
+        own = seed + _number(faces[place], place)
         if any(each.skips for each in segments):
             prompts.append(FacePrompt("", skip=True))
             continue
-        lot = lottery(seed + place)
+        lot = lottery(own)
         drawn = reduce(_listed, (wildcards.draw(templates[each], lot).strip() for each in segments), "")
         noise = next((each.seed for each in segments), None)
         if noise == ANY_SEED:
             # From draws of its own, so that [SEP:R] leaves the text as [SEP] has it.
-            noise = int(lottery(f"noise {seed + place}").random() * 2**50)
+            noise = int(lottery(f"noise {own}").random() * 2**50)
         prompts.append(FacePrompt(_with_base(drawn, base, script.concat), seed=noise))
     return tuple(prompts)
 
@@ -83,15 +84,25 @@ def _by_label(script: Script, faces: Sequence[Face]) -> list[tuple[Segment, ...]
 
 
 def _in_order(script: Script, faces: Sequence[Face], seed: int) -> list[tuple[Segment, ...]]:
-    """For each face one prompt; from one that stops on, the same one for all that follow."""
-    handed: list[tuple[Segment, ...]] = [()] * len(faces)
+    """For each face one prompt; from one that stops on, the same one for all that follow.
+
+    Where no order is asked for, faces that were followed through a video go by their tracks: whoever leaves the picture
+    takes along their prompt.
+    """
+    ranked = sorted(range(len(faces)), key=lambda place: _rank(faces[place], script.order))
+    turns = {place: turn for turn, place in enumerate(ranked)}
+    if script.order in {None, "RND"}:
+        turns = {place: _number(faces[place], turn) for place, turn in turns.items()}
     following = _segments(script, seed)
-    segment = next(following)
-    for place in sorted(range(len(faces)), key=lambda place: _rank(faces[place], script.order)):
-        handed[place] = (segment,)
-        if not segment.stops:
-            segment = next(following)
-    return handed
+    segments = [next(following)]
+    while len(segments) <= max(turns.values(), default=0) and not segments[-1].stops:
+        segments.append(next(following))
+    return [(segments[min(turns[place], len(segments) - 1)],) for place in range(len(faces))]
+
+
+def _number(face: Face, place: int) -> int:
+    """Of its track, or its place where it was not followed."""
+    return place if face.track is None else face.track
 
 
 def _segments(script: Script, seed: int) -> Iterator[Segment]:
