@@ -296,9 +296,18 @@ class TestCuts:
     def test_a_camera_that_moves_makes_none(self) -> None:
         assert cuts_in(self.moving(1, 40)) == ()
 
-    def test_a_shot_into_nearly_the_same_picture_is_one_where_nothing_else_moves(self) -> None:
-        still = self.moving(1, 1).expand(6, -1, -1, -1)
-        assert cuts_in(torch.cat([still, 0.9 * still + 0.1])) == (6,)
+    def test_cuts_are_seen_in_the_dark(self) -> None:
+        shots = [0.1 * self.moving(seed, 8) for seed in (1, 2)]
+        assert cuts_in(torch.cat(shots)) == (8,)
+        assert cuts_in(0.1 * self.moving(1, 40)) == ()
+
+    def test_noise_of_a_black_picture_makes_none(self, generator: torch.Generator) -> None:
+        assert cuts_in(0.02 * torch.rand(8, 72, 96, 3, generator=generator)) == ()
+
+    def test_somebody_who_passes_before_the_camera_makes_none(self) -> None:
+        frames = self.moving(1, 12)
+        frames[5:7, :, 30:70] = 0.1
+        assert cuts_in(frames) == ()
 
     def test_one_image_has_none(self) -> None:
         assert cuts_in(self.moving(1, 1)) == ()
