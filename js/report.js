@@ -13,6 +13,7 @@ const KINDS = new Set([
   "VisageRefineFacesDiffusers",
   "VisageSelectFaces",
   "VisageFaceReport",
+  "VisageTrackFaces",
 ]);
 
 /** The least height of the text in pixels: seven lines or so. */

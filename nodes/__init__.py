@@ -19,6 +19,7 @@ from .regions import FaceRegions
 from .report import ReportFaces
 from .restore import RestoreFaces
 from .select import SelectFaces
+from .track import TrackFaces
 
 __all__ = ["NODES", "VisageExtension"]
 
@@ -29,6 +30,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     LoadFaceEmbedder,
     DetectFaces,
     SelectFaces,
+    TrackFaces,
     PickFaces,
     FacesFrom,
     FacesTo,
