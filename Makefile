@@ -43,6 +43,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/glue.py
 	$(BIN)/python benchmarks/sharp_faces.py
+	$(BIN)/python benchmarks/tracking.py
 	$(BIN)/python benchmarks/pipeline.py
 	$(BIN)/python benchmarks/refine.py
 	$(BIN)/python benchmarks/restorers.py

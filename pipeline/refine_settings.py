@@ -20,7 +20,7 @@ class PromptSettings:
     Attributes:
         prompt, negative_prompt: texts in the language of :mod:`.prompts`; empty for the model's own prompt.
         seed: of the noise of the first face.
-        seeds: whether each face of a frame gets a seed of its own (``seed`` plus its ``index``), or all
+        seeds: whether each face of a frame gets a seed of its own (``seed`` plus its ``track`` or ``index``), or all
             the same one. In these two, all frames have the same seeds, as suits a video; in the third those of a frame,
             and what is drawn for it, begin :data:`IMAGE_STRIDE` after those of the one before.
     """
