@@ -55,7 +55,7 @@ def test_only_those_asked_for_are_taken(pack: ModuleType, image: Tensor) -> None
 
 def test_a_cut_ends_everybody(pack: ModuleType, image: Tensor, generator: torch.Generator) -> None:
     other = torch.zeros(2, 128, 160, 3)
-    faces = track(pack, torch.cat([image[:3], other]), min_frames=1).result[0]
+    faces = track(pack, torch.cat([image[:3], other])).result[0]
     assert [[face.track for face in found] for found in faces.frames] == [[0, 1]] * 2 + [[1], [2, 3], [2, 3]]
 
 

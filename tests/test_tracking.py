@@ -219,7 +219,7 @@ class TestPeople:
     )
 
     def test_everybody_keeps_their_number_where_somebody_is_missing(self) -> None:
-        people = steady(self.frames)
+        people = steady(self.frames, min_frames=3)
         assert spans(people) == [(0, 7, 1), (0, 7, 0)]
         tracked = faces_of_people(people, self.frames)
         for found in tracked.frames:
@@ -232,16 +232,16 @@ class TestPeople:
         assert [[each.track for each in found] for found in tracked.frames] == [[0, 1]] * 4 + [[1]] * 4
 
     def test_false_alarms_are_left_out_and_told_of(self) -> None:
-        people = steady(self.frames)
+        people = steady(self.frames, min_frames=3)
         assert people_report(people, self.frames).splitlines() == [
             "2 of 2 people taken; 1 face in too few images left out",
             "- face 1 (40 px at 60, 100): images 1 to 8, put in between in 1",
             "- face 2 (40 px at 300, 100): images 1 to 8",
         ]
-        assert len(steady(self.frames, min_frames=1)) == 3
+        assert len(steady(self.frames)) == 3
 
     def test_only_those_asked_for_are_taken_with_their_numbers(self) -> None:
-        people = steady(self.frames, people="2")
+        people = steady(self.frames, people="2", min_frames=3)
         tracked = faces_of_people(people, self.frames)
         assert [[each.track for each in found] for found in tracked.frames] == [[1]] * 8
         assert people_report(people, self.frames).splitlines()[:2] == [
@@ -251,10 +251,10 @@ class TestPeople:
 
     def test_a_shot_of_few_frames_asks_for_no_more_than_it_has(self) -> None:
         one = video([face(60, 100), face(300, 100)])
-        assert spans(steady(one)) == [(0, 0, 0)] * 2
+        assert spans(steady(one, min_frames=3)) == [(0, 0, 0)] * 2
         two = video([face(60, 100), face(300, 100)], [face(60, 100)])
-        assert spans(steady(two)) == [(0, 1, 0)]
-        assert spans(steady(video(*[[face(60, 100)]] * 9), cuts=[8])) == [(0, 7, 0), (8, 8, 0)]
+        assert spans(steady(two, min_frames=3)) == [(0, 1, 0)]
+        assert spans(steady(video(*[[face(60, 100)]] * 9), cuts=[8], min_frames=3)) == [(0, 7, 0), (8, 8, 0)]
 
     def test_no_faces_are_nobody(self) -> None:
         nothing = video([], [])

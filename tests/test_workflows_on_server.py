@@ -553,6 +553,8 @@ def test_video_frames(server: Server, picture: np.ndarray) -> None:
     for name, node in (("before", "GetVideoComponents"), ("after", "VisageRestoreFaces")):
         made[name] = {"class_type": "PreviewImage", "inputs": {"images": [the_only(made, node), 0]}}
     outputs = outputs_of(server, made)
+    (people,) = outputs[the_only(made, "VisageTrackFaces")]["text"]
+    assert people.startswith("2 of 2 people taken\n- face 1 ")
     before, after = ([server.picture(each) for each in outputs[name]["images"]] for name in ("before", "after"))
     changed = [np.flatnonzero((one != other).any(-1).any(0)) for one, other in zip(before, after, strict=True)]
     assert len(changed) == 3
@@ -578,13 +580,13 @@ def test_pictures_in_the_place_of_a_video(server: Server, picture: np.ndarray) -
     """As the note of the workflow says: Batch Images before it and Save Image behind it."""
     frames = three_frames(picture)
     made = prompt(server, "video_frames")
-    restore = made[the_only(made, "VisageRestoreFaces")]["inputs"]
     for number, frame in enumerate(frames):
         Image.fromarray(frame).save(server.base / "input" / f"frame{number}.png")
         made[f"frame {number}"] = {"class_type": "LoadImage", "inputs": {"image": f"frame{number}.png"}}
     wires = {f"images.image{number}": [f"frame {number}", 0] for number in range(3)}
     made["batch"] = {"class_type": "BatchImagesNode", "inputs": wires}
-    restore["image"] = ["batch", 0]
+    for node in ("VisageDetectFaces", "VisageTrackFaces", "VisageRestoreFaces"):
+        made[the_only(made, node)]["inputs"]["image"] = ["batch", 0]
     made["save"] = {
         "class_type": "SaveImage",
         "inputs": {"images": [the_only(made, "VisageRestoreFaces"), 0], "filename_prefix": "frames"},

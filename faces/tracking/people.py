@@ -42,9 +42,9 @@ class TrackSettings:
         high=240,
     )
     min_frames: int = setting(
-        3,
-        "Faces found in fewer images than this are left out, as false alarms; where a shot has fewer, those that are "
-        "in all of its images are kept.",
+        1,
+        "Faces found in fewer images than this are left out. 3 is for false alarms that flash up. Where a shot has "
+        "fewer images, those that are in all of them are kept.",
         low=1,
         high=240,
     )
