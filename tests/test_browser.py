@@ -25,7 +25,7 @@ PACK = "visage-main"
 # Faces that no camera saw: which of the photographs, its left and top edge and its side in the picture.
 FACES = ((3, 10, 30, 200), (4, 220, 10, 130), (5, 360, 20, 120), (6, 240, 160, 100), (13, 370, 165, 115))
 WIDTH, HEIGHT = 500, 320
-PICKER, RESTORER = "VisagePickFaces", "VisageRestoreFaces"
+PICKER, RESTORER, REFINER = "VisagePickFaces", "VisageRestoreFaces", "VisageRefineFaces"
 BLUEPRINT = "Restore Faces (Detector and Restorer)"
 # What a page of ComfyUI misses on a new server and of help in English, what it would ask of the network, and the run
 # that a test has refused.
@@ -368,6 +368,18 @@ def test_a_graph_that_was_saved_before_there_was_a_widget_gets_its_default(page:
         return app.loadGraphData(arguments[0]).then(() => ["fidelity", "adain", "grain"].map(value));
     """
     assert page.script(code, graph, RESTORER) == [0.7, True, 0.25]
+
+
+@pytest.mark.parametrize("name", ["refine_portrait", "refine_group_prompts", "restore_then_refine", "postfix_portrait"])
+def test_refine_faces_needs_no_more_room_than_its_templates_give_it(page: Browser, name: str) -> None:
+    """Else the page, which fits a template into the window, shows it too small for the classic canvas to draw words."""
+    graph = json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
+    (size,) = (node["size"] for node in graph["nodes"] if node["type"] == REFINER)
+    code = """
+        const size = () => [...app.rootGraph.nodes.find((node) => node.type === arguments[1]).size];
+        return app.loadGraphData(arguments[0]).then(size);
+    """
+    assert page.script(code, graph, REFINER) == size
 
 
 def test_every_node_of_the_pack_is_drawn(page: Browser) -> None:

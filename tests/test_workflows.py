@@ -164,11 +164,9 @@ def test_nothing_is_opened_under_the_bars_of_the_page(path: Path) -> None:
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_words_are_drawn_where_all_of_it_is_seen_in_a_window(path: Path) -> None:
     """ComfyUI fits a template with 10 pixels around it into three quarters of the window, which is 1920 x 950 here. The
-    classic canvas draws letters of 14 pixels down to a size of 8. Refine Faces alone is higher than that.
+    classic canvas draws letters of 14 pixels down to a size of 8.
     """
     nodes = workflow(path.stem)["nodes"]
-    if any(node["type"] == "VisageRefineFaces" for node in nodes):
-        return
     corners = [rectangle(node) for node in nodes]
     left, top, right, bottom = (
         choose(corner[side] for corner in corners) for side, choose in enumerate((min, min, max, max))
