@@ -46,7 +46,8 @@ class FaceRegions(io.ComfyNode):
                 "parsenet",
                 "occlusion",
             ],
-            has_intermediate_output=True,
+            # So that it can be run by itself: to see the mask before anything is done with it.
+            is_output_node=True,
             inputs=[
                 io.Image.Input("image", lazy=True, tooltip="The image or batch that the faces were found in."),
                 FacesSocket.Input("faces", lazy=True, tooltip="From Detect Faces or Select Faces."),

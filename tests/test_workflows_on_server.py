@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from visage.fields import settings_of
+from visage.pipeline import RegionSettings
 from visage.tests import comfy_side
 from visage.tests.comfy_bypass import switched_on, without_bypassed
 from visage.tests.comfy_prompt import WIDGETS, expanded, prompt_of, widget_names
@@ -245,8 +247,10 @@ def test_faces_are_looked_at_with_nothing_connected_behind(server: Server, pictu
     made = {number: node for number, node in made.items() if number in {detect, *sources}}
     inputs = {"image": [the_only(made, "LoadImage"), 0], "faces": [detect, 0], "preview": True}
     made["report"] = {"class_type": "VisageFaceReport", "inputs": inputs}
+    regions = {setting.name: setting.default for setting in settings_of(RegionSettings)}
+    made["regions"] = {"class_type": "VisageFaceRegions", "inputs": inputs | regions}
     outputs = outputs_of(server, made)
-    for number in (detect, "report"):
+    for number in (detect, "report", "regions"):
         assert (server.picture(outputs[number]["images"][0]) != picture).any()
     assert outputs["report"]["text"][0].startswith("Image 1: 1 face\n- face 1 (")
 
