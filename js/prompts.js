@@ -1,5 +1,5 @@
-// The two prompts of Refine Faces: the classic canvas lets them shrink to two lines, since it shows every setting of the
-// node, and with more lines all of it fits into a window only where its letters are too small to be drawn.
+// The two prompts of Refine Faces: the classic canvas lets them shrink to two lines, since it shows every setting of
+// the node, and with more lines all of it fits into a window only where its letters are too small to be drawn.
 
 import { app } from "../../scripts/app.js";
 

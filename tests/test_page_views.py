@@ -43,7 +43,9 @@ import "./extensions/visage/report.js";
 globalThis.runs = {};
 const graph = (nodes) => Object.assign(app, { rootGraph: { id: "ours", nodes, setDirtyCanvas() {} } });
 const made = (kind, id = 3, ...widgets) => {
-  const node = { constructor: { comfyClass: kind }, id, widgets, outputs: [{ name: "report", localized_name: "r" }] };
+  const outputs = [{ name: "report", localized_name: "r" }];
+  const node = { constructor: { comfyClass: kind }, id, widgets, size: [200, 1000], outputs, setDirtyCanvas() {} };
+  node.setSize = (size) => { node.size = size; };
   for (const extension of app.extensions) extension.nodeCreated?.(node);
   return node;
 };
@@ -126,6 +128,33 @@ def test_a_node_shows_what_went_wrong(folder: Path) -> None:
         say([failed, told(inner)]);
     """
     assert said(folder, code) == [[[], ["Connect a detector."]], ["Image 1: no face"]]
+
+
+def test_a_node_without_a_report_shows_what_went_wrong_until_the_next_run(folder: Path) -> None:
+    code = """
+        const nodes = [made("VisageFaceRegions"), made("VisageLoadFaceDetector", 4), made("KSampler", 5)];
+        for (const node of nodes) {
+          node.outputs = [{ name: "mask" }];
+          node.size = [200, 100];
+          node.removeWidget = (widget) => node.widgets.splice(node.widgets.indexOf(widget), 1);
+        }
+        graph(nodes);
+        for (const extension of app.extensions) extension.setup?.();
+        const fail = (node_id, exception_message) => api.execution_error({ detail: { node_id, exception_message } });
+        fail("3", "Connect a parser.\\n");
+        fail("4", "\\n");
+        fail("5", "of another pack");
+        const failed = [nodes.map(told), nodes[0].widgets[0].label];
+        nodes[0].size = [260, 230];
+        api.execution_start({ detail: {} });
+        const taken = [nodes.map(told), nodes[0].size];
+        fail("3", "Connect a parser.");
+        say([failed, taken, told(nodes[0])]);
+    """
+    failed, taken, again = said(folder, code)
+    assert failed == [[["Connect a parser."], [], []], "error"]
+    assert taken == [[[], [], []], [260, 100]]
+    assert again == ["Connect a parser."]
 
 
 def test_the_pictures_of_the_run_before_go_where_a_run_has_none(folder: Path) -> None:

@@ -31,9 +31,10 @@ function history() {
 
 /**
  * The nodes that have a view, in a graph and in its subgraphs.
+ * @template {View} T
  * @param {any} graph
- * @param {WeakMap<object, View>} views
- * @returns {{ view: View, name: string, place: string }[]} with what the server calls the node ("3", and "5:3" in a
+ * @param {WeakMap<object, T>} views
+ * @returns {{ view: T, name: string, place: string }[]} with what the server calls the node ("3", and "5:3" in a
  *   subgraph) and where the page keeps its output ("3", and "<subgraph>:3")
  */
 function viewsIn(graph, views, prefix = "") {
@@ -50,9 +51,10 @@ function viewsIn(graph, views, prefix = "") {
 const wholeGraph = () => app.rootGraph ?? app.graph;
 
 /**
- * @param {WeakMap<object, View>} views
+ * @template {View} T
+ * @param {WeakMap<object, T>} views
  * @param {string} name of a node of the workflow that is shown, as the server knows it
- * @returns {View | undefined}
+ * @returns {T | undefined}
  */
 export function viewOf(views, name) {
   return viewsIn(wholeGraph(), views).find((each) => each.name === name)?.view;
