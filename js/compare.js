@@ -11,7 +11,10 @@ import { lastRuns } from "./runs/last_runs.js";
 const KINDS = new Set(["VisageRestoreFaces", "VisageRefineFaces", "VisageRefineFacesDiffusers"]);
 
 /** Pixels by which a new node grows for the widget, which takes what height there is. */
-const ROOM = 240;
+const ROOM = 340;
+
+/** The height of a setting on the classic canvas, by which ComfyUI makes a new node large enough. */
+const ROW = 24;
 
 /**
  * The comparison of each node.
@@ -62,7 +65,11 @@ app.registerExtension({
     // Nodes 2.0 draws the widget, the classic canvas the pictures themselves: each leaves out the other.
     widget.hidden = true;
     node.hideOutputImages = true;
-    if (globalThis.LiteGraph?.vueNodesMode) node.setSize([node.size[0], node.size[1] + ROOM]);
+    if (globalThis.LiteGraph?.vueNodesMode) {
+      // Nodes 2.0 hides the advanced settings, and would give their room to the prompts.
+      const hidden = node.widgets.filter((/** @type {any} */ each) => each.options.advanced).length;
+      node.setSize([node.size[0], node.size[1] - hidden * ROW + ROOM]);
+    }
     const comparison = new Comparison(node, widget);
     comparisons.set(node, comparison);
     const { onExecuted } = node;

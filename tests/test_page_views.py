@@ -157,6 +157,21 @@ def test_a_node_without_a_report_shows_what_went_wrong_until_the_next_run(folder
     assert again == ["Connect a parser."]
 
 
+def test_a_new_node_has_room_for_the_comparison_and_none_for_settings_that_are_hidden(folder: Path) -> None:
+    code = """
+        const height = (advanced) => {
+          const settings = Array.from({ length: 5 }, () => ({ name: "cfg", options: { advanced } }));
+          return made("VisageRefineFaces", 3, ...settings, view()).size[1];
+        };
+        const classic = height(true);
+        globalThis.LiteGraph = { vueNodesMode: true };
+        say([classic, height(false), height(true)]);
+    """
+    classic, shown, hidden = said(folder, code)
+    assert (classic, shown - hidden) == (1000, 5 * 24)
+    assert shown > 1200
+
+
 def test_the_pictures_of_the_run_before_go_where_a_run_has_none(folder: Path) -> None:
     code = """
         const node = made("VisageRestoreFaces", 3, view());
