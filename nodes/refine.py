@@ -12,6 +12,8 @@ from .node_ui import compare_input
 from .refine_common import refining_inputs, refining_lazy_status, refining_outputs, run_refining
 from .refining import ComfyRefiner, sampler_names, scheduler_names
 
+_GUIDING = ("model", "positive", "negative")
+
 
 class RefineFaces(io.ComfyNode):
     @classmethod
@@ -88,23 +90,6 @@ class RefineFaces(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(
-        cls,
-        vae: None = None,
-        model: str | None = "",
-        positive: str | None = "",
-        negative: str | None = "",
-        guider: str | None = "",
-    ) -> bool | str:
-        # What is connected is still unknown here and arrives as None, not as "". The VAE is named so that there is an
-        # input to show the message at.
-        given = {"model": model, "positive": positive, "negative": negative}
-        missing = [name for name, value in given.items() if value == ""] if guider == "" else []
-        if not missing:
-            return True
-        return f"It needs model, positive and negative, or a guider instead of them: connect {', '.join(missing)}."
-
-    @classmethod
     def fingerprint_inputs(
         cls, prompt: str | None = "", negative_prompt: str | None = "", **inputs: Any
     ) -> wildcards.Files:
@@ -114,7 +99,12 @@ class RefineFaces(io.ComfyNode):
     def check_lazy_status(cls, **inputs: Any) -> list[str]:
         names = ["vae", "restorer", "guider", "sampler_object", "sigmas"]
         if "guider" not in inputs:
-            names += ["model", "positive", "negative"]
+            # Not said in validate_inputs, which can only blame inputs that are there.
+            if lacking := [name for name in _GUIDING if name not in inputs]:
+                raise ValueError(
+                    f"It needs model, positive and negative, or a guider instead of them: connect {', '.join(lacking)}."
+                )
+            names += _GUIDING
         if inputs["prompt"].strip() or inputs["negative_prompt"].strip():
             names += ["clip"]
         return refining_lazy_status(inputs, names)
