@@ -40,7 +40,8 @@ def lazy_status(inputs: Mapping[str, Any], names: Iterable[str]) -> list[str]:
     """What ``check_lazy_status`` answers where something is to be done: what is :func:`~.lazy.missing` of ``names`` and
     of the sources of faces.
 
-    Connected faces are asked for first: where there are none, nothing else is evaluated.
+    The image is asked for first, and is lazy so that what is not connected is told before a sampler makes it; then
+    connected faces: where there are none, nothing else is evaluated.
 
     Args:
         inputs: those that are connected, by name; ``None`` where one is not there yet.
@@ -52,6 +53,8 @@ def lazy_status(inputs: Mapping[str, Any], names: Iterable[str]) -> list[str]:
     """
     if "detector" not in inputs and "faces" not in inputs:
         raise ValueError(_NOTHING_FINDS_FACES)
+    if first := missing(inputs, ["image"]):
+        return first
     if "faces" not in inputs:
         names = ["detector", *names]
     elif inputs["faces"] is None:

@@ -39,7 +39,7 @@ class RefineFaces(io.ComfyNode):
             ],
             has_intermediate_output=True,
             inputs=[
-                io.Image.Input("image", tooltip="One image or a batch. Alpha is kept."),
+                io.Image.Input("image", lazy=True, tooltip="One image or a batch. Alpha is kept."),
                 io.Model.Input(
                     "model",
                     optional=True,

@@ -16,6 +16,7 @@ from ..pipeline import PromptSource, RefineSettings, Wildcards, refine
 from . import face_source, folders
 from .host import ComfyHost
 from .images import frames_of, region_in, to_socket
+from .lazy import missing
 from .node_ui import outcome_texts, passed_through, work_ui
 from .setting_widgets import setting_widgets
 from .types import RestorerSocket
@@ -65,12 +66,13 @@ def refining_outputs() -> list[io.Output]:
 
 
 def refining_lazy_status(inputs: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    """What ``check_lazy_status`` answers: as :func:`.face_source.lazy_status`, and nothing where nothing is to be done.
+    """What ``check_lazy_status`` answers: as :func:`.face_source.lazy_status`; the image alone where nothing is to be
+    done.
 
     Raises:
         ValueError: as :func:`.face_source.lazy_status`.
     """
-    return [] if _is_off(inputs) else face_source.lazy_status(inputs, names)
+    return missing(inputs, ["image"]) if _is_off(inputs) else face_source.lazy_status(inputs, names)
 
 
 def run_refining(

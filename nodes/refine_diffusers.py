@@ -87,7 +87,7 @@ class RefineFacesDiffusers(io.ComfyNode):
             search_aliases=["adetailer", "facedetailer", "detailer", "face fix", "diffusers inpaint", "inpaint faces"],
             has_intermediate_output=True,
             inputs=[
-                io.Image.Input("image", tooltip="One image or a batch. Alpha is kept."),
+                io.Image.Input("image", lazy=True, tooltip="One image or a batch. Alpha is kept."),
                 InpainterSocket.Input("inpainter", lazy=True, tooltip="From Load Diffusers Inpaint."),
                 *refining_inputs({"sampler": list(SAMPLERS), "scheduler": list(SCHEDULES)}),
                 compare_input(),

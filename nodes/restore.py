@@ -16,6 +16,7 @@ from ..models.restorers import Restorer
 from ..pipeline import RestoreSettings, restore
 from .face_source import face_source_inputs, faces_in, lazy_status
 from .images import frames_of, region_in, to_socket
+from .lazy import missing
 from .node_ui import compare_input, outcome_texts, passed_through, work_ui
 from .parser_input import parser_input
 from .setting_widgets import setting_widgets
@@ -60,7 +61,7 @@ class RestoreFaces(io.ComfyNode):
             ],
             has_intermediate_output=True,
             inputs=[
-                io.Image.Input("image", tooltip="One image or a batch. Alpha is kept."),
+                io.Image.Input("image", lazy=True, tooltip="One image or a batch. Alpha is kept."),
                 RestorerSocket.Input("restorer", lazy=True, tooltip="From Load Face Restorer."),
                 *face_source_inputs(),
                 *setting_widgets(RestoreSettings, only=_FIRST),
@@ -97,7 +98,7 @@ class RestoreFaces(io.ComfyNode):
     @classmethod
     def check_lazy_status(cls, strength: float, mask_shape: MaskShape, **inputs: Any) -> list[str]:
         if strength == 0:
-            return []
+            return missing(inputs, ["image"])
         return lazy_status(inputs, ["restorer", "parser"] if mask_shape == "parse" else ["restorer"])
 
     @classmethod

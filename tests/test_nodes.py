@@ -155,7 +155,7 @@ def test_neither_detector_nor_faces_is_an_error_that_says_what_to_connect(pack: 
         pack.RestoreFaces.execute(image, **DEFAULTS, restorer=a_restorer())
     # Before the restorer is loaded, and by no input that is there and could be blamed.
     with pytest.raises(ValueError, match="connect a detector"):
-        pack.RestoreFaces.check_lazy_status(image=image, **DEFAULTS, restorer=None)
+        pack.RestoreFaces.check_lazy_status(image=None, **DEFAULTS, restorer=None)
     assert "validate_inputs" not in vars(pack.RestoreFaces)
 
 
@@ -173,7 +173,10 @@ def test_models_are_evaluated_only_when_they_are_needed(pack: ModuleType, image:
     assert wanted(1.0, restorer=None, faces=some) == {"restorer"}
     assert wanted(1.0, restorer=a_restorer(), faces=some) == set()
     lazy = {socket.id for socket in pack.RestoreFaces.GET_SCHEMA().inputs if socket.lazy}
-    assert lazy == {"restorer", "detector", "faces", "parser"}
+    assert lazy == {"image", "restorer", "detector", "faces", "parser"}
+    for strength in (0.0, 1.0):
+        given = DEFAULTS | {"strength": strength, "image": None, "restorer": None, "detector": None}
+        assert pack.RestoreFaces.check_lazy_status(**given) == ["image"]
 
 
 def test_interrupt_stops_within_one_call_of_the_network(

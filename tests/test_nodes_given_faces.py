@@ -122,7 +122,7 @@ def test_every_node_looks_at_the_faces_it_is_given(pack: ModuleType, generator: 
     assert len(found) == 11
     for node, socket in found:
         known = {entry.id for entry in node.GET_SCHEMA().inputs}
-        rest = {"image": image} if "image" in known else {}
+        rest: dict[str, Any] = {name: given for name, given in (("image", image), ("guider", "there")) if name in known}
         if socket == "reference_faces":
             rest |= {"faces": sound, "reference": image, "embedder": an_embedder()}
         for given, said in ((wrong, "The score of face 1 of image 1"), ([], "Expected faces, got")):

@@ -170,7 +170,10 @@ def test_faces_must_be_found_in_some_way(pack: ModuleType, node: Any) -> None:
 
 def test_nothing_is_evaluated_that_is_not_needed(pack: ModuleType, faces: Faces, node: Any) -> None:
     def wanted(**given: Any) -> set[str]:
-        return set(pack.RefineFaces.check_lazy_status(image=None, **node(**given)))
+        first, then = (pack.RefineFaces.check_lazy_status(image=image, **node(**given)) for image in (None, "there"))
+        # What is not connected is told before anything makes the image.
+        assert first == ["image"]
+        return set(then)
 
     nobody = faces.with_frames([(), ()])
     assert wanted(faces=None, clip=None) == {"faces"}

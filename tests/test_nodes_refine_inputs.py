@@ -94,7 +94,7 @@ def test_a_guider_takes_the_place_of_model_and_prompts(pack: ModuleType, monkeyp
     from visage.nodes import refine
 
     def wanted(*connected: str) -> list[str]:
-        given: dict[str, Any] = dict.fromkeys(connected) | {"prompt": "", "negative_prompt": ""}
+        given: dict[str, Any] = dict.fromkeys(connected) | {"prompt": "", "negative_prompt": "", "image": "there"}
         asked: list[str] = pack.RefineFaces.check_lazy_status(**given | {"strength": 1.0, "denoise": 0.4})
         return asked
 
@@ -105,6 +105,9 @@ def test_a_guider_takes_the_place_of_model_and_prompts(pack: ModuleType, monkeyp
             wanted("detector", *{*PAINTING} - {name})
     with pytest.raises(ValueError, match=r"connect model, positive, negative\.$"):
         wanted("detector")
+    with pytest.raises(ValueError, match=r"connect negative\.$"):
+        # Before the image, which a sampler may have to make.
+        wanted("detector", "model", "positive", "image")
     required = {socket.id for socket in pack.RefineFaces.GET_SCHEMA().inputs if not socket.optional}
     assert {"image", "vae"} <= required
     assert required.isdisjoint(PAINTING)
