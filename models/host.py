@@ -119,11 +119,26 @@ def in_batches(
         batch = max(1, batch // 2)
 
 
+def layout_on(device: torch.device, on_cpus: torch.memory_format = torch.preserve_format) -> torch.memory_format:
+    """How networks, and pictures for them, lie in memory: channels first, on CPUs as given.
+
+    Where a convolution looks at some of the channels of what lies otherwise, as in YOLO, MPS misreads them (PyTorch's
+    issue 180984, up to 2.11 at least). Results lie as either the pictures or the weights do.
+    """
+    return on_cpus if device.type == "cpu" else torch.contiguous_format
+
+
+def ready(module: M, dtype: torch.dtype, device: torch.device) -> M:
+    """A network as hosts keep it: for that device, in evaluation mode, its weights of that type."""
+    # The stubs of torch know only the layout of tensors here.
+    return module.to(dtype=dtype, memory_format=layout_on(device)).eval()  # type: ignore[call-overload,no-any-return]
+
+
 class _Settled(Resident[M]):
     """A network of the plain host: it moves to the device at its first use and stays there."""
 
     def __init__(self, module: M, dtype: torch.dtype, device: torch.device) -> None:
-        self._module = module.to(dtype=dtype).eval()
+        self._module = ready(module, dtype, device)
         self._dtype = dtype
         self._device = device
         self._moved = False

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from .host import Host, Progress, Resident, in_batches
+from .host import Host, Progress, Resident, in_batches, layout_on
 from .weights import WeightsError
 
 Precision = Literal["fp32", "bf16"]
@@ -88,7 +88,8 @@ def over_crops(
         device = resident.bring(len(positions) * bytes_per_crop)
         chosen = slice(positions[0], positions[-1] + 1)
         try:
-            told, made = run(crops[chosen].to(device, torch.float32), chosen)
+            given = crops[chosen].to(device, torch.float32, memory_format=layout_on(device))
+            told, made = run(given, chosen)
         except RuntimeError as error:
             if host.is_out_of_memory(error):
                 raise

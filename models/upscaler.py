@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..faces.resizing import resize_image, scaled_size
-from .host import Host, Progress, in_batches
+from .host import Host, Progress, in_batches, layout_on
 from .inference import InvalidOutputError, unusable
 from .restorers.loading import load_network
 from .restorers.network import Network, forward
@@ -120,7 +120,7 @@ class Upscaler:
         (tile,) = tiles
         height, width = tile.shape[1:]
         device = self._resident.bring(self._bytes(height, width))
-        given = tile[None].to(device)
+        given = tile[None].to(device, memory_format=layout_on(device))
         output = forward(self._network, self._resident.module, given, self._resident.dtype)
         if unusable(output):
             raise InvalidOutputError(self.name, "a part of the frame")

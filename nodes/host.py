@@ -11,7 +11,7 @@ import comfy.utils
 import torch
 from torch import nn
 
-from ..models.host import Progress, Resident, is_out_of_memory
+from ..models.host import Progress, Resident, is_out_of_memory, ready
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -87,9 +87,10 @@ class ComfyHost:
 
     def adopt(self, module: M, dtype: torch.dtype) -> Resident[M]:
         # By attribute at call time: ComfyUI exchanges the class when it starts with dynamic memory.
+        device = comfy.model_management.get_torch_device()
         patcher = comfy.model_patcher.CoreModelPatcher(
-            module.to(dtype=dtype).eval(),
-            load_device=comfy.model_management.get_torch_device(),
+            ready(module, dtype, device),
+            load_device=device,
             offload_device=comfy.model_management.unet_offload_device(),
         )
         self.patchers.append(patcher)

@@ -56,6 +56,8 @@ _aten = torch.ops.aten
 _CARRYING = {_aten._to_copy.default, _aten.copy_.default}
 _INDEXING = {_aten.index.Tensor, _aten.index_put_.default, _aten.index_put.default, _aten._index_put_impl_.default}
 
+# PyTorch's issue 180984.
+_MISREADING = {_aten.convolution.default, _aten.avg_pool2d.default}
 
 # As PyTorch numbers them: what is beyond a picture is its border.
 _BORDER = 1
@@ -201,6 +203,10 @@ class PretendedDevice(TorchDispatchMode):
             old % new for old, new in zip(args[0].shape[-2:], args[1], strict=True)
         ):
             raise RuntimeError("Adaptive pool MPS: input sizes must be divisible by output sizes.")
+        if operation in _MISREADING and _some_channels_of_last(args[0]):
+            raise RuntimeError(
+                f"MPS misreads some of the channels of what lies with its channels last, in {operation}."
+            )
         if operation in _INDEXING:
             tensors = [args[0], *args[2:3]]
         strangers = [tensor for tensor in tensors if isinstance(tensor, Tensor) and not isinstance(tensor, _There)]
@@ -209,6 +215,14 @@ class PretendedDevice(TorchDispatchMode):
         if any(tensor.ndim > 0 or not alike for tensor in strangers):
             shapes = [(list(tensor.shape), tensor.device.type) for tensor in tensors if isinstance(tensor, Tensor)]
             raise RuntimeError(f"Expected all tensors to be on the same device, in {operation}: {shapes}")
+
+
+def _some_channels_of_last(images: Tensor) -> bool:
+    """Whether images lie with their channels last, but among others that are not theirs."""
+    if images.ndim != 4 or images.is_contiguous() or images.is_contiguous(memory_format=torch.channels_last):
+        return False
+    image, channel, row, _ = images.stride()
+    return channel == 1 and images.shape[1] > 1 and image >= images.shape[2] * row
 
 
 def _held(value: Any) -> Any:

@@ -196,6 +196,13 @@ def test_what_apples_gpu_lacks_is_refused() -> None:
             nn.functional.grid_sample(there, grid, padding_mode="border", align_corners=False)
         with pytest.raises(RuntimeError, match="divisible"):
             nn.functional.interpolate(there, (3, 4), mode="area")
+        images = torch.rand(2, 4, 6, 6).to(memory_format=torch.channels_last).to(DEVICE)
+        kernel = torch.rand(1, 2, 1, 1).to(DEVICE)
+        nn.functional.conv2d(images[:, 2:].contiguous(), kernel)
+        nn.functional.avg_pool2d(images, 2)
+        for misread in (nn.functional.avg_pool2d, nn.functional.conv2d):
+            with pytest.raises(RuntimeError, match="channels last"):
+                misread(images[:, 2:], kernel if misread is nn.functional.conv2d else 2)
 
 
 def restored_with(faces: Faces, bisenet: Path, settings: RestoreSettings) -> Work:

@@ -67,3 +67,12 @@ def test_what_pytorch_keeps_unused_counts_as_free(kind: str, monkeypatch: pytest
     monkeypatch.setattr(f"torch.{kind}.memory_reserved", lambda device: 6_000)
     monkeypatch.setattr(f"torch.{kind}.memory_allocated", lambda device: 2_500)
     assert TorchHost(kind, quiet=True).free_bytes() == 4_500
+
+
+@pytest.mark.parametrize(("device", "last"), [("cpu", True), ("meta", False)])
+def test_weights_that_are_laid_out_for_cpus_are_so_on_cpus_alone(device: str, last: bool) -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(4, 8, 1), torch.nn.Conv2d(8, 8, 3))
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    resident = TorchHost(device, quiet=True).adopt(network, torch.bfloat16)
+    assert resident.bring(0).type == device
+    assert [weight.stride(3) > 1 for weight in resident.module.parameters() if weight.ndim == 4] == [last, last]

@@ -20,7 +20,7 @@ RETRY_SHRINKS = (2, 4)
 def channels_last(network: nn.Module) -> nn.Module:
     """The network with its weights laid out so that convolutions run 15 % faster on the CPU; the values are the same.
 
-    Pictures are to be given in the same layout.
+    Pictures are to be given in the same layout. It is for CPUs alone: see :func:`~..host.ready`.
     """
     # The stubs of torch know only the layout of tensors here.
     converted: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..building import built_as
-from ..host import Host, Resident
+from ..host import Host, Resident, layout_on
 from ..inference import check_numbers
 from ..packages import needed_by
 from .candidates import Candidates, most_likely
@@ -85,7 +85,7 @@ class RetinaFaceProposer:
         device = self.resident.bring(count * self.working_bytes(height, width))
         mean = torch.tensor(_MEAN_BGR, device=device)[:, None, None]
         inputs = pictures.to(device).flip(1) * 255 - mean
-        inputs = inputs.to(self.resident.dtype, memory_format=torch.channels_last)
+        inputs = inputs.to(self.resident.dtype, memory_format=layout_on(device, torch.channels_last))
         offsets, classes, points = self.resident.module(inputs)
         anchors = anchors_for(height, width).to(device)
         check_numbers(self.name, "a picture", (offsets, classes, points))

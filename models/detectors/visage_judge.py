@@ -14,6 +14,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ..host import layout_on
 from ..inference import check_numbers
 from .candidates import Candidates, joined
 from .face_views import Framing, seen, views_of
@@ -124,7 +125,8 @@ def _closer_logits(detect: VisageDetect, pictures: Tensor, owners: Tensor, landm
         looks = []
         for framing in _CLOSER:
             views = views_of(there, framing)
-            maps = detect(seen(pictures, some, views).contiguous(memory_format=torch.channels_last))
+            layout = layout_on(there.device, torch.channels_last)
+            maps = detect(seen(pictures, some, views).contiguous(memory_format=layout))
             predictions = decoded(maps, cells_of(framing.side, framing.side, there.device))
             looks.append(_logits_at(predictions, views.to_view(there), framing))
         told.append(torch.stack(looks).mean(0))

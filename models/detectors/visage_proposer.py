@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..building import built_as
-from ..host import Host, Resident
+from ..host import Host, Resident, layout_on
 from ..inference import check_numbers
 from . import visage_judge
 from .candidates import Candidates, joined, most_likely
@@ -124,7 +124,7 @@ class VisageProposer:
         """What the first network says alone; as :meth:`propose`."""
         count, _, height, width = pictures.shape
         device = self.resident.bring(count * self.working_bytes(height, width))
-        inputs = pictures.to(device, self.resident.dtype, memory_format=torch.channels_last)
+        inputs = pictures.to(device, self.resident.dtype, memory_format=layout_on(device, torch.channels_last))
         seen, predictions = [], []
         for level in _PYRAMID:
             inputs = _halved(inputs) if level.shrunk > 1 else inputs

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from ..host import Host, Resident
+from ..host import Host, Resident, layout_on
 from ..inference import check_numbers
 from .candidates import Candidates, most_likely
 from .outlines import outlines_of
@@ -51,7 +51,7 @@ class YoloProposer:
     def propose(self, pictures: Tensor, min_score: float, overlap: float) -> list[Candidates]:
         count, _, height, width = pictures.shape
         device = self.resident.bring(count * self.working_bytes(height, width))
-        inputs = pictures.to(device, self.resident.dtype, memory_format=torch.channels_last)
+        inputs = pictures.to(device, self.resident.dtype, memory_format=layout_on(device, torch.channels_last))
         output = self.resident.module(inputs)[0]
         rows, prototypes = output if self._segments else (output, None)
         check_numbers(self.name, "a picture", [rows])
