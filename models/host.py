@@ -191,8 +191,9 @@ class TorchHost:
             kept = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
             return torch.cuda.mem_get_info(self.device)[0] + kept
         if self.device.type == "xpu":
-            kept = torch.xpu.memory_reserved(self.device) - torch.xpu.memory_allocated(self.device)
-            return torch.xpu.mem_get_info(self.device)[0] + kept
+            # What is free in it, integrated GPUs do not tell: PyTorch raises an error.
+            total = torch.xpu.get_device_properties(self.device).total_memory
+            return int(total) - torch.xpu.memory_allocated(self.device)
         import psutil
 
         return int(psutil.virtual_memory().available)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -61,12 +62,22 @@ def test_memory_is_given_back_where_it_was_short(monkeypatch: pytest.MonkeyPatch
     assert emptied == ["cuda", "xpu", "mps"]
 
 
-@pytest.mark.parametrize("kind", ["cuda", "xpu"])
-def test_what_pytorch_keeps_unused_counts_as_free(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(f"torch.{kind}.mem_get_info", lambda device: (1_000, 8_000))
-    monkeypatch.setattr(f"torch.{kind}.memory_reserved", lambda device: 6_000)
-    monkeypatch.setattr(f"torch.{kind}.memory_allocated", lambda device: 2_500)
-    assert TorchHost(kind, quiet=True).free_bytes() == 4_500
+def test_what_pytorch_keeps_unused_counts_as_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (1_000, 8_000))
+    monkeypatch.setattr("torch.cuda.memory_reserved", lambda device: 6_000)
+    monkeypatch.setattr("torch.cuda.memory_allocated", lambda device: 2_500)
+    assert TorchHost("cuda", quiet=True).free_bytes() == 4_500
+
+
+def test_integrated_gpus_of_intel_are_not_asked_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(device: torch.device) -> None:
+        raise RuntimeError("The device (Intel(R) Graphics) doesn't support querying the available free memory.")
+
+    monkeypatch.setattr("torch.xpu.mem_get_info", refuse)
+    monkeypatch.setattr("torch.xpu.get_device_properties", lambda device: SimpleNamespace(total_memory=8_000))
+    monkeypatch.setattr("torch.xpu.memory_reserved", lambda device: 6_000)
+    monkeypatch.setattr("torch.xpu.memory_allocated", lambda device: 2_500)
+    assert TorchHost("xpu", quiet=True).free_bytes() == 5_500
 
 
 @pytest.mark.parametrize(("device", "last"), [("cpu", True), ("meta", False)])
