@@ -109,8 +109,9 @@ class ComfyHost:
         comfy.model_management.throw_exception_if_processing_interrupted()
 
     def is_out_of_memory(self, error: BaseException) -> bool:
-        # ComfyUI knows its devices' errors, of other versions too; PyTorch has more wordings.
-        return is_out_of_memory(error) or bool(comfy.model_management.is_oom(error))
+        # ComfyUI knows its devices' errors, of other versions too; PyTorch has more wordings. ComfyUI is asked first
+        # because it also clears what CUDA noticed late, which the next call would raise once more.
+        return bool(comfy.model_management.is_oom(error)) or is_out_of_memory(error)
 
     def release(self) -> None:
         comfy.model_management.soft_empty_cache()

@@ -171,6 +171,14 @@ def test_short_memory_pushes_out_the_others_and_not_the_network_itself(
     assert device.to_device.bytes == before
 
 
+def test_what_cuda_noticed_late_is_not_raised_once_more(management: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cleared: list[bool] = []
+    monkeypatch.setattr(management, "discard_cuda_async_error", lambda: cleared.append(True))
+    host, _ = adopted(network())
+    assert host.is_out_of_memory(torch.AcceleratorError("CUDA error: out of memory"))
+    assert cleared == [True]
+
+
 @pytest.mark.usefixtures("dynamic")
 def test_what_dynamic_neighbours_give_up_counts_as_free(management: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import comfy.memory_management
