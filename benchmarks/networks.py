@@ -14,7 +14,7 @@ from skimage.data import astronaut
 from torch import Tensor, nn
 from visage.models import builtin
 from visage.models.detectors import DetectionSettings, load_detector
-from visage.models.host import TorchHost
+from visage.models.host import TorchHost, layout_on, ready
 from visage.models.parsers.loading import ARCHITECTURES
 from visage.models.restorers.loading import load_network
 from visage.models.restorers.network import forward
@@ -34,7 +34,7 @@ Picture = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Measured:
-    """One network, on the device, in fp32 and in the layout in which it is loaded.
+    """One network, on the device, in fp32 and in the layout in which hosts keep it there.
 
     Attributes:
         picture: what it is given: ``[1, 3, S, S]`` float32, RGB, 0..1, on the device.
@@ -74,7 +74,7 @@ def measured(name: str, folder: Path, device: torch.device) -> Measured:
 def _restorer(name: str, path: Path, fingerprint: Fingerprint, device: torch.device) -> Measured:
     network = load_network(path)
     kind = network.architecture
-    network.module.to(device)
+    ready(network.module, torch.float32, device).to(device)
     side = kind.side or 512
 
     def run(module: nn.Module, pictures: Tensor, dtype: torch.dtype) -> Tensor:
@@ -87,7 +87,7 @@ def _restorer(name: str, path: Path, fingerprint: Fingerprint, device: torch.dev
         name=name,
         module=network.module,
         # Some are compared with their authors' on smaller crops than those that they restore.
-        picture=replace(fingerprint, side=side).crop().to(device),
+        picture=replace(fingerprint, side=side).crop().to(device, memory_format=layout_on(device, torch.channels_last)),
         run=run,
         plain=_authors(path, device) or ours,
         needs=kind.working_bytes(1, side, side, torch.float32),
@@ -150,7 +150,7 @@ def _parser(name: str, device: torch.device) -> Measured:
     def plain(picture: Tensor) -> object:
         return network((picture - mean) / spread)
 
-    picture = read_fingerprint("gfpgan").crop().to(device)
+    picture = read_fingerprint("gfpgan").crop().to(device, memory_format=layout_on(device, torch.channels_last))
     return Measured(
         name=name,
         module=network,

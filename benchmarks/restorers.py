@@ -215,7 +215,7 @@ def rows_of(
                         flush=True,
                     )
                     break
-                faces = in_layout(network.picture.expand(batch, -1, -1, -1).contiguous(), layout)
+                faces = in_layout(torch.cat([network.picture] * batch), layout)
 
                 def ours(module: nn.Module = module, faces: Tensor = faces, dtype: torch.dtype = dtype) -> object:
                     return network.run(module, faces, dtype)

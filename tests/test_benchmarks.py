@@ -51,6 +51,14 @@ def test_a_layout_changes_how_numbers_lie_and_none_of_them(restorers: Any) -> No
     assert restorers.module_as(network, torch.float32, "loaded") is module
 
 
+@pytest.mark.parametrize(("device", "last"), [("cpu", True), ("meta", False)])
+def test_networks_are_measured_as_visage_runs_them(restorers: Any, tmp_path: Path, device: str, last: bool) -> None:
+    network = restorers.measured("visage-restore", tmp_path, torch.device(device))
+    for held in (torch.cat([network.picture] * 2), network.module.head.weight):
+        assert held.is_contiguous(memory_format=torch.channels_last) == last
+        assert held.is_contiguous() != last
+
+
 def test_differences_are_told_in_levels(restorers: Any) -> None:
     one = torch.zeros(1, 1, 100, 100)
     other = one.clone()
