@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,6 +48,20 @@ def checked_dtype(network: str, architecture: str, bf16: bool, precision: Precis
     return DTYPES[precision]
 
 
+@contextmanager
+def naming(host: Host, network: str) -> Iterator[None]:
+    """Around a call of a network: a ``RuntimeError`` in it, which tells of no file, comes out with the network's name.
+
+    Those for lack of memory come out as they are: smaller batches may do.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if host.is_out_of_memory(error):
+            raise
+        raise RuntimeError(f"{network} failed: {error}") from error
+
+
 @dataclass(frozen=True)
 class AtOnce:
     """How many crops a network is given together at most: on the CPU, and on other devices."""
@@ -87,13 +102,9 @@ def over_crops(
     def run_batch(positions: Sequence[int]) -> Tensor:
         device = resident.bring(len(positions) * bytes_per_crop)
         chosen = slice(positions[0], positions[-1] + 1)
-        try:
+        with naming(host, network):
             given = crops[chosen].to(device, torch.float32, memory_format=layout_on(device))
             told, made = run(given, chosen)
-        except RuntimeError as error:
-            if host.is_out_of_memory(error):
-                raise
-            raise RuntimeError(f"{network} failed: {error}") from error
         bad = tuple(positions[place] for place in unusable(told))
         if bad:
             raise InvalidOutputError(network, f"crop {', '.join(map(str, bad))} of the batch", bad)

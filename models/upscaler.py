@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..faces.resizing import resize_image, scaled_size
 from .host import Host, Progress, in_batches, layout_on
-from .inference import InvalidOutputError, unusable
+from .inference import InvalidOutputError, naming, unusable
 from .restorers.loading import load_network
 from .restorers.network import Network, forward
 from .weights import WeightsError
@@ -80,6 +80,7 @@ class Upscaler:
         Raises:
             InvalidOutputError: the network gave NaN or infinite numbers.
             MemoryError: not even the smallest tile fits.
+            RuntimeError: the network failed otherwise; names it.
         """
         count, height, width, _ = frames.shape
         size = scaled_size(height, width, factor)
@@ -121,7 +122,8 @@ class Upscaler:
         height, width = tile.shape[1:]
         device = self._resident.bring(self._bytes(height, width))
         given = tile[None].to(device, memory_format=layout_on(device))
-        output = forward(self._network, self._resident.module, given, self._resident.dtype)
+        with naming(self._host, self.name):
+            output = forward(self._network, self._resident.module, given, self._resident.dtype)
         if unusable(output):
             raise InvalidOutputError(self.name, "a part of the frame")
         return resize_image(output[0].clamp(0, 1), (height * unit, width * unit))[None]

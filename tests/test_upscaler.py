@@ -236,6 +236,15 @@ def test_invalid_numbers_are_reported() -> None:
         upscaler(Interpolate()).upscale(frames, 2)
 
 
+def test_a_network_in_which_pytorch_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Interpolate, images: Tensor) -> Tensor:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(Interpolate, "forward", fail)
+    with pytest.raises(RuntimeError, match=r"^interpolate failed: CUDA error: an illegal"):
+        upscaler(Interpolate()).upscale(torch.zeros(1, 20, 20, 3), 2)
+
+
 # Real weights on real photographs.
 
 

@@ -16,6 +16,7 @@ from ...faces.alignment import left_to_right
 from ...faces.face import Face, Faces, in_reading_order, roll_of
 from ...faces.sampling import area_resize
 from ..host import Host, in_batches
+from ..inference import naming
 from .candidates import Candidates, joined
 from .proposer import PADDING, Proposer
 from .settings import DetectionSettings
@@ -74,6 +75,7 @@ class Detector:
             ValueError: there are no frames, they have another shape, or one holds values that are not finite.
             InvalidOutputError: the network gave NaN or infinite numbers.
             MemoryError: a single frame does not fit.
+            RuntimeError: the network failed otherwise; names it.
         """
         settings = settings or DetectionSettings()
         _check_shape(frames)
@@ -163,7 +165,8 @@ class Detector:
             turned = torch.rot90(pictures, turns, (-2, -1))
             below, beside = -turned.shape[-2] % self.proposer.stride, -turned.shape[-1] % self.proposer.stride
             padded = F.pad(turned, (0, beside, 0, below), value=PADDING)
-            found = self.proposer.propose(padded, settings.confidence, settings.overlap)
+            with naming(self._host, self.name):
+                found = self.proposer.propose(padded, settings.confidence, settings.overlap)
             for passes, candidates in zip(seen, found, strict=True):
                 back = candidates.to("cpu").with_area().turned_back(turns, width, height)
                 passes.append(_Pass(back, _UPRIGHT if turns == 0 else 1.0))

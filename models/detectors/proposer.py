@@ -72,5 +72,6 @@ class Proposer(Protocol):
 
         Raises:
             InvalidOutputError: the network gave NaN or infinite numbers.
+            MemoryError, RuntimeError: it failed.
         """
         ...
