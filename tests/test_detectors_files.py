@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import cv2
 import pytest
 import torch
 from safetensors.torch import save_file
-from visage.models.detectors import load_detector
+from visage.models.detectors import DetectionSettings, load_detector
+from visage.models.detectors.candidates import MOST_CANDIDATES
+from visage.models.embedders.onnx_graph import read_graph
 from visage.models.host import TorchHost
+from visage.models.inference import InvalidOutputError
 from visage.models.weights import WeightsError, read_weights
 
 HOST = TorchHost("cpu", quiet=True)
@@ -35,16 +39,91 @@ def test_real_files_are_recognised_under_any_name(data: Path, tmp_path: Path, na
     assert (again.name, again.proposer.labels) == ("weights.bin", detector.proposer.labels)
 
 
-def test_yunet_loads_with_opencv_before_4_13(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which has the levels of its messages in another place."""
-    logging = cv2.utils.logging
-    level = logging.getLogLevel()
-    for name in ("getLogLevel", "setLogLevel"):
-        monkeypatch.setattr(cv2, name, getattr(logging, name), raising=False)
-    monkeypatch.delattr(cv2.utils, "logging")
+@pytest.mark.parametrize(("height", "width"), [(96, 128), (61, 203)])
+def test_yunet_finds_what_opencv_finds_with_it(data: Path, height: int, width: int) -> None:
+    path = data / "weights" / "face_detection_yunet_2023mar.onnx"
+    # Without a face in it, and with a limit so low that there are hundreds of candidates to choose among.
+    picture = torch.randint(256, (height, width, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
+    opencv = cv2.FaceDetectorYN.create("onnx", path.read_bytes(), b"", (width, height), 1e-4, 0.4, MOST_CANDIDATES)
+    rows = torch.from_numpy(opencv.detect(picture.flip(2).numpy())[1])
+    (found,) = load_detector(path, HOST).proposer.propose(picture.permute(2, 0, 1)[None] / 255, 1e-4, 0.4)
+    assert len(found) == len(rows) > 20
+    torch.testing.assert_close(found.boxes, torch.cat((rows[:, :2], rows[:, :2] + rows[:, 2:4]), 1) - 0.5)
+    assert torch.equal(found.scores, rows[:, 14])
+    assert found.landmarks is not None and torch.equal(found.landmarks, rows[:, 4:14].view(-1, 5, 2) - 0.5)
+
+
+# OpenCV 5.0.0 ends the process over the first two, refuses to run the third, and gives the last no output.
+DAMAGED = {
+    "weights missing": (b"bbox_head.multi_level_cls.0.conv1.weight", b"bbox_head.multi_level_cls.0.conv1.weighs"),
+    "no such operation": (b'"\x07Reshape', b'"\x07Resh\xe5pe'),
+    "output missing": (b"kps_16\x12\x13", b"krs_16\x12\x13"),
+    "last operation missing": (b"\n#\n\x03315\x12\x06cls_", b"J#\n\x03315\x12\x06cls_"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_damaged_yunet_is_refused_and_ends_nothing(data: Path, tmp_path: Path, kind: str) -> None:
+    whole, damaged = DAMAGED[kind]
+    content = (data / "weights" / "face_detection_yunet_2023mar.onnx").read_bytes()
+    path = tmp_path / "yunet.onnx"
+    path.write_bytes(content.replace(whole, damaged, 1))
+    with pytest.raises(WeightsError, match=r"^yunet\.onnx is cut short, damaged or no YuNet .* Delete it and download"):
+        load_detector(path, HOST)
+
+
+def test_other_editions_of_yunet_are_tried_apart_first(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = data / "weights" / "face_detection_yunet_2023mar.onnx"
+    other = tmp_path / "other.onnx"
+    other.write_bytes(known.read_bytes() + b"\x32\x05words")  # a description of the network
+    frames = torch.rand(1, 64, 80, 3, generator=torch.Generator().manual_seed(0))
+    settings = DetectionSettings(confidence=0.01)
+    expected = load_detector(known, HOST).detect(frames, settings)
+    assert expected != [[]]
+    assert load_detector(other, HOST).detect(frames, settings) == expected
+
+    def no_process(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(subprocess, "run", no_process)
+    load_detector(known, HOST)
+    with pytest.raises(AssertionError):
+        load_detector(other, HOST)
+
+
+def test_yunet_with_damaged_weights_is_named(data: Path, tmp_path: Path) -> None:
+    known = data / "weights" / "face_detection_yunet_2023mar.onnx"
+    weights = read_graph(known).tensors["bbox_head.multi_level_bbox.0.conv2.bias"]
+    damaged = tmp_path / "damaged.onnx"
+    damaged.write_bytes(known.read_bytes().replace(bytes(weights.numpy()), bytes((weights * torch.nan).numpy())))
+    with pytest.raises(InvalidOutputError, match=r"^damaged\.onnx gave invalid numbers"):
+        load_detector(damaged, HOST).detect(torch.zeros(1, 64, 80, 3))
+
+
+@pytest.mark.parametrize(
+    ("code", "raised", "words"),
+    [
+        (cv2.Error.StsNoMem, MemoryError, r"^Out of memory in face_detection_yunet_2023mar\.onnx.*: pretended$"),
+        (cv2.Error.StsAssert, RuntimeError, r"^face_detection_yunet_2023mar\.onnx failed: pretended$"),
+    ],
+    ids=["memory", "other"],
+)
+def test_errors_of_opencv_while_yunet_runs(data: Path, code: int, raised: type[Exception], words: str) -> None:
+    class Failing:
+        def setInput(self, picture: object) -> None:  # noqa: N802 - as OpenCV calls it
+            pass
+
+        def forward(self, names: object) -> None:
+            error = cv2.error("pretended")
+            error.code, error.err = code, "pretended"
+            raise error
+
     detector = load_detector(data / "weights" / "face_detection_yunet_2023mar.onnx", HOST)
-    assert detector.detect(torch.zeros(1, 64, 80, 3)) == [[]]
-    assert logging.getLogLevel() == level
+    detector.proposer._network = Failing()
+    with pytest.raises(raised, match=words):
+        detector.detect(torch.zeros(1, 64, 80, 3))
 
 
 def test_retinaface_may_be_safetensors(data: Path, tmp_path: Path) -> None:
