@@ -105,13 +105,31 @@ def read_tokenizer(folder: Path) -> Any:
     for name in ("vocab.json", "merges.txt"):
         if not (folder / name).is_file():
             raise WeightsError(f"{folder} lacks {name}. Get the whole folder of the model again.")
-    # What is no text and no JSON is told by a bare Exception where transformers meets it.
-    _json(folder / "vocab.json")
     try:
-        (folder / "merges.txt").read_text(encoding="utf-8")
+        _check_words(folder)
         return CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise WeightsError(f"The tokenizer in {folder} cannot be read ({error}). Get it again.") from error
+
+
+def _check_words(folder: Path) -> None:
+    """Looks for what transformers tells by a bare ``Exception`` that names no file.
+
+    Raises:
+        OSError, ValueError: ``merges.txt`` is no text.
+        WeightsError: another of the two files is damaged.
+    """
+    words = _json(folder / "vocab.json")
+    if "<|endoftext|>" not in words or not all(isinstance(number, int) and number >= 0 for number in words.values()):
+        raise WeightsError(f"{folder / 'vocab.json'} is no list of CLIP's words. Get the folder of the model again.")
+    with (folder / "merges.txt").open(encoding="utf-8") as merges:
+        for number, line in enumerate(merges, 1):
+            pair = line.rstrip("\n").split(" ")
+            if not line.startswith("#version") and not (len(pair) == 2 and words.keys() >= {*pair, "".join(pair)}):
+                raise WeightsError(
+                    f"{merges.name} is damaged or does not belong to the vocab.json beside it: line {number} joins no "
+                    "two of its words. Get the folder of the model again."
+                )
 
 
 def _tensors(folder: Path) -> dict[str, Tensor]:
