@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from visage.demo import Demo, demo
+from visage.faces.crops import extract, plan_crops
 from visage.faces.face import Face
 from visage.models import builtin
 from visage.models.catalogue import by_name
@@ -121,11 +122,16 @@ def test_the_restored_face_has_its_texture_back(done: Demo) -> None:
     assert shares == pytest.approx(TEXTURE, abs=0.03)
 
 
+def crop_of(done: Demo) -> torch.Tensor:
+    """Its face as sharp as the photograph has it, ``[1, 3, 512, 512]``."""
+    sharp = done.original[:400, 30:430].movedim(-1, 0)[None]
+    return torch.nn.functional.interpolate(sharp, (512, 512), mode="bicubic", antialias=True).clamp(0, 1)
+
+
 @pytest.mark.parametrize("fidelity", SHARP)
 def test_a_sharp_face_is_left_nearly_as_it_is(done: Demo, fidelity: float) -> None:
     restorer = load_restorer(file_of(builtin.RESTORER), TorchHost("cpu", quiet=True))
-    sharp = done.original[:400, 30:430].movedim(-1, 0)[None]
-    crop = torch.nn.functional.interpolate(sharp, (512, 512), mode="bicubic", antialias=True).clamp(0, 1)
+    crop = crop_of(done)
     restored = restorer.restore(crop, RestoreOptions(fidelity=fidelity))
     assert float((restored - crop).abs().mean()) * 255 < SHARP[fidelity]
 
@@ -133,8 +139,7 @@ def test_a_sharp_face_is_left_nearly_as_it_is(done: Demo, fidelity: float) -> No
 @pytest.mark.parametrize(("contrast", "black"), [(0.5, 0.3), (0.3, 0.0), (0.3, 0.4), (0.15, 0.85)])
 def test_a_pale_or_dark_face_is_restored_as_one_of_full_contrast(done: Demo, contrast: float, black: float) -> None:
     restorer = load_restorer(file_of(builtin.RESTORER), TorchHost("cpu", quiet=True))
-    sharp = done.original[:400, 30:430].movedim(-1, 0)[None]
-    crop = torch.nn.functional.interpolate(sharp, (512, 512), mode="bicubic", antialias=True).clamp(0, 1)
+    crop = crop_of(done)
     damaged = degrade(crop, [level_recipe("medium", 1)], torch.Generator().manual_seed(1))
 
     def error(restored: torch.Tensor) -> float:
@@ -144,6 +149,28 @@ def test_a_pale_or_dark_face_is_restored_as_one_of_full_contrast(done: Demo, con
     faded = (restorer.restore(damaged * contrast + black) - black) / contrast
     assert full > error(damaged) + 0.3
     assert error(faded) == pytest.approx(full, abs=0.1)
+
+
+@pytest.mark.parametrize(("contrast", "black", "around"), [(0.3, 0.0, 0.95), (0.15, 0.1, 0.9), (0.3, 0.6, 0.05)])
+def test_a_face_before_something_bright_or_dark_is_restored_by_its_own_contrast(
+    done: Demo, contrast: float, black: float, around: float
+) -> None:
+    restorer = load_restorer(file_of(builtin.RESTORER), TorchHost("cpu", quiet=True))
+    height, width = done.original.shape[:2]
+    crop = extract(done.original[None], plan_crops([(0, done.face)], 512, width, height, 1)).movedim(-1, 1)
+    y, x = torch.meshgrid(torch.arange(512.0), torch.arange(512.0), indexing="ij")
+    away = (((x - 256) / 170).square() + ((y - 270) / 230).square()).sqrt()
+    head = ((1.02 - away) / 0.02).clamp(0, 1)
+    scene = head * (crop * contrast + black) + (1 - head) * around
+    damaged = degrade(scene, [level_recipe("mild", 1)], torch.Generator().manual_seed(1))
+    restored = restorer.restore(damaged)
+
+    def gain(place: torch.Tensor) -> float:
+        before, after = ((picture - scene)[..., place].square().mean() for picture in (damaged, restored))
+        return 10 * math.log10(float(before / after))
+
+    assert gain(away < 0.7) > 0.8, "the face"
+    assert gain((away > 0.9) & (away < 1.2)) > 1, "the edge"
 
 
 def test_faces_in_photographs_are_found_and_their_landmarks(data: Path) -> None:

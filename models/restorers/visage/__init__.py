@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...building import built, numbered
 from ..network import Architecture, Kind, Network
 from ..options import RestoreOptions
 from .architecture import SIDE, VisageRestorer
+from .shades import CONTRAST, FACE, FACE_CONTRAST, areas_of, shades_of, share_of_face
 
 __all__ = ["KIND", "SIDE", "VisageRestorer", "layout"]
 
@@ -20,35 +20,21 @@ __all__ = ["KIND", "SIDE", "VisageRestorer", "layout"]
 _MOST, _USUAL = 1.2, 0.65
 
 
-# A crop of less contrast is stretched to this: between the shades that 1 % of it is darker and brighter than.
-_CONTRAST = 0.85
-_LEAST_STRETCHED = 0.05
-# Shades are those of areas, of 8 x 8 pixels in a crop of 512, so that noise is no contrast.
-_AREAS = 64
-
-
 def _call(module: nn.Module, images: Tensor, options: RestoreOptions) -> Tensor:
     # At 0 and medium damage the texture of faces is about as strong as the true one; more of it would be noise.
     amount = _MOST * (1 - options.fidelity) ** math.log2(_MOST / _USUAL)
-    low, span = _shades(images)
-    restored: Tensor = module((images - low) / span, amount=amount)
-    return restored * span + low
-
-
-def _shades(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Its darkest shade, and how far it is from there to the brightest, as ``[N, 1, 1, 1]`` of ``[N, 3, H, W]``.
-
-    The network takes what is pale for blurred: faces in haze, in the dark and in faded prints got outlines and halos.
-    Pictures of full contrast stay as they are, with 0 and 1.
-    """
-    areas = F.interpolate(images.mean(1, keepdim=True), (_AREAS, _AREAS), mode="area").flatten(1)
-    ranked = areas.sort(1).values
-    rank = round(0.01 * ranked.shape[1])
-    darkest, brightest = ranked[:, rank], ranked[:, -1 - rank]
-    span = ((brightest - darkest) / _CONTRAST).clamp(_LEAST_STRETCHED, 1)
-    # The same room is left below as above, as far as there is any.
-    low = ((darkest + brightest - span) / 2).clamp(min=0).minimum(1 - span)
-    return low[:, None, None, None], span[:, None, None, None]
+    areas = areas_of(images)
+    whole, face = shades_of(areas, CONTRAST), shades_of(areas[FACE], FACE_CONTRAST)
+    restored: Tensor = whole.brought_back(module(whole.stretched(images), amount=amount))
+    share = share_of_face(face, whole, images, restored)
+    # The device is waited for here, once a batch: to look at every crop a second time would take twice as long.
+    paler = share.flatten().nonzero().flatten()
+    if len(paler) == 0:
+        return restored
+    given, face = images[paler], face.take(paler)
+    clipped, inside = face.clipped(given)
+    closer = given + face.span * (module(clipped, amount=amount) - clipped)
+    return restored.index_copy(0, paler, torch.lerp(restored[paler], closer, inside * share[paler]))
 
 
 VISAGE = Architecture(
