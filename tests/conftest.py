@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from hypothesis import settings
 from visage.tests import comfy_side
 from visage.training.data import VARIABLE, data_folder
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from visage.models.host import Host
 
 DATA = data_folder()
+
+# How quick an example is depends on what else the machine does.
+settings.register_profile("unhurried", parent=settings.default, deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")
