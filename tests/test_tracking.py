@@ -85,6 +85,16 @@ class TestFollowing:
         frames = [[face(60 + 12 * t, 100)] if t not in range(5, 11) else [] for t in range(16)]
         assert len(follow(video(*frames), (), 6)) == 1
 
+    def test_the_longer_somebody_is_missing_the_further_away_they_may_be(self) -> None:
+        """Three fifths of a face, which is too much from one frame to the next."""
+        assert len(follow(video([face(100, 100)], [face(124, 100)]), (), 3)) == 2
+        assert len(follow(video([face(100, 100)], [], [], [face(124, 100)]), (), 3)) == 1
+
+    def test_a_face_goes_to_the_nearest(self) -> None:
+        """Though the first one could have come so far as well."""
+        one, other = follow(video([face(100, 100), face(116, 100)], [face(113, 100)], [face(99, 100)]), (), 3)
+        assert [list(one), list(other)] == [[0, 2], [0, 1]]
+
     def test_nobody_is_followed_over_a_cut(self) -> None:
         assert len(follow(video(*[[face(100, 100)]] * 6), (3,), 6)) == 2
 
@@ -300,6 +310,10 @@ class TestCuts:
         shots = [0.1 * self.moving(seed, 8) for seed in (1, 2)]
         assert cuts_in(torch.cat(shots)) == (8,)
         assert cuts_in(0.1 * self.moving(1, 40)) == ()
+
+    def test_a_cut_to_a_picture_like_the_last_one_is_one(self) -> None:
+        one, other = self.moving(1, 6), self.moving(2, 6)
+        assert cuts_in(torch.cat([one, 0.6 * one + 0.4 * other])) == (6,)
 
     def test_noise_of_a_black_picture_makes_none(self, generator: torch.Generator) -> None:
         assert cuts_in(0.02 * torch.rand(8, 72, 96, 3, generator=generator)) == ()
