@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 
 from ...fields import setting
 from ..face import Face, Faces
-from ..formatting import in_words
+from ..formatting import counted, in_words
 from .following import follow
 from .steadying import steadied
 
-_NUMBERS = re.compile(r"(\d+)(?:\s*-\s*(\d+))?")
+_NUMBERS = re.compile(r"(\d{1,9})(?:\s*-\s*(\d{1,9}))?", re.ASCII)
+# More people than are in any video, and few enough to be listed.
+_MOST = 100_000
 
 
 @dataclass(frozen=True)
@@ -124,13 +126,9 @@ def parse_numbers(text: str) -> set[int] | None:
     return numbers or None
 
 
-# More than there are in any video, and few enough to be listed.
-_MOST = 100_000
-
-
 def people_report(people: Sequence[Person], faces: Faces) -> str:
     """What became of everyone, and of the faces that are nobody's, for people: numbers from 1 on."""
-    lines = [people_summary(people, faces)]
+    lines = [_summary(people, faces)]
     for person in people:
         first, last = min(person.faces), max(person.faces)
         where = f"image {first + 1}" if first == last else f"images {first + 1} to {last + 1}"
@@ -140,12 +138,12 @@ def people_report(people: Sequence[Person], faces: Faces) -> str:
     return "\n".join(lines)
 
 
-def people_summary(people: Sequence[Person], faces: Faces) -> str:
-    """``2 of 3 people taken; 4 faces left out, seen in too few images``."""
+def _summary(people: Sequence[Person], faces: Faces) -> str:
+    """``2 of 3 people taken; 4 faces in too few images left out``."""
     taken = sum(person.taken for person in people)
-    alarms = faces.count - sum(len(person.faces) - person.filled for person in people)
+    others = faces.count - sum(len(person.faces) - person.filled for person in people)
     said = f"{taken} of {len(people)} {'person' if len(people) == 1 else 'people'} taken"
-    return said + (f"; {alarms} {'face' if alarms == 1 else 'faces'} in too few images left out" if alarms else "")
+    return f"{said}; {counted(others)} in too few images left out" if others else said
 
 
 def _shot_lengths(cuts: Collection[int], count: int) -> list[int]:
