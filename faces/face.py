@@ -27,8 +27,8 @@ class Face:
         roll: rotation of the face in the image plane in degrees, clockwise as seen; 0 is upright. ``None`` where
             nothing tells.
         outline: polygon around the face from a segmentation network, or ``None``.
-        index: place among the faces of the frame: in reading order, unless they were put in another. Of faces that
-            were followed through a video it is :attr:`track`.
+        index: place among the faces of the frame: in reading order, unless they were put in another. Tracking
+            sets it to :attr:`track`.
         track: number, from 0, of the one whose face it is in all frames of a video; ``None`` where it was not followed.
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from ..face import Face, Faces, Point
 
@@ -40,7 +41,7 @@ class _Track:
     def _expected(self, frame: int) -> Point:
         """Where the face would be if it moved on as it did in the last few frames."""
         (x, y), last = self.seen[self.last].centre, self.last
-        first = next(number for number in self.seen if number >= last - _PAST)
+        *_, first = takewhile(lambda number: number >= last - _PAST, reversed(self.seen))
         if first == last:
             return x, y
         before = self.seen[first].centre
